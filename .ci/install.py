@@ -1,0 +1,60 @@
+"""Makes `.venv` from requirements.txt (hashes checked), once; safe when two runs start at the same time.
+
+Nothing but the standard library here: this runs on a machine that has only Python and make.
+"""
+
+import contextlib
+import hashlib
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+STAMP = VENV / "installed"
+
+
+@contextlib.contextmanager
+def one_at_a_time():
+    """A second `make` in the same checkout waits here until the first one has installed."""
+    with (ROOT / ".venv.lock").open("w") as lock:
+        try:
+            import fcntl
+        except ImportError:  # not a POSIX system: no second run is guarded against
+            yield
+            return
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def main() -> int:
+    if sys.version_info < (3, 11):
+        print(f"esm-poller needs Python 3.11 or later; this is {sys.version.split()[0]}", file=sys.stderr)
+        return 1
+    wanted = hashlib.sha256()
+    for name in ("requirements.txt", "pyproject.toml"):
+        wanted.update((ROOT / name).read_bytes())
+    wanted.update(sys.version.encode())
+    with one_at_a_time():
+        if STAMP.exists() and STAMP.read_text() == wanted.hexdigest():
+            return 0
+        print("installing into .venv (once; about a minute)", flush=True)
+        venv.create(VENV, with_pip=True, clear=True, symlinks=os.name != "nt")
+        pip = [str(VENV / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--quiet"]
+        for arguments in (
+            ["install", "--require-hashes", "-r", str(ROOT / "requirements.txt")],
+            ["install", "--no-deps", "--no-build-isolation", "--editable", str(ROOT)],
+        ):
+            if subprocess.run(pip + arguments, check=False, cwd=ROOT).returncode != 0:
+                print(
+                    "could not install; is a package index reachable? (see the lines above)", file=sys.stderr
+                )
+                return 1
+        STAMP.write_text(wanted.hexdigest())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,35 @@
+# `make demo` and `make test` are the only set-up commands: both install what they need into .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+JOBS ?= 4
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint unit bench clean
+
+help: ## the targets
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
+
+install: ## .venv from requirements.txt
+	@$(PYTHON) .ci/install.py
+
+demo: install ## the main job on an embedded AWS; every record accounted for
+	@$(BIN)/poller demo
+
+lint: install ## format, lint, types, import contracts, clauses without a test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tests/clauses.py
+
+unit: install ## the tests that start no process
+	$(BIN)/pytest -n $(JOBS) tests/unit tests/property
+
+test: lint ## all checks and all tests
+	$(BIN)/pytest -n $(JOBS) tests
+
+bench: install ## the figures of the README
+	$(BIN)/python tests/bench/run.py
+
+clean: ## what the targets above installed
+	rm -rf .venv .servers

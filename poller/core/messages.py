@@ -1,0 +1,214 @@
+"""All that crosses the border of a machine: events (facts, going in) and commands (orders, coming out).
+
+Keep both lists short; each new word must be paid for. They carry lists of messages, never single records, so
+that the cost of a step is the cost of a batch.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from poller.core.model import Batch, InvocationResult, JsonObject, Message, QueueFacts, SourceProblem
+
+# --- events ---
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """The queue told of itself: at the start, then about once a minute, and in answer to `Describe`."""
+
+    facts: QueueFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A receive ended; `messages` are as they came off the wire, possibly none. `size` is bytes read."""
+
+    poll: int
+    messages: list[JsonObject]
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiveFailed:
+    """A receive failed; nothing was received, as far as anyone knows."""
+
+    poll: int
+    problem: SourceProblem
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Invoked:
+    """An invocation ended, however it ended; exactly one for each `Invoke`."""
+
+    batch: Batch
+    result: InvocationResult
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """A DeleteMessageBatch ended: `failed` names the entries that SQS (or the network) refused."""
+
+    messages: tuple[Message, ...]
+    failed: tuple[Message, ...]
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VisibilityChanged:
+    """A ChangeMessageVisibilityBatch ended; entries in `failed` keep the visibility they had."""
+
+    messages: tuple[Message, ...]
+    failed: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Extended:
+    """The heartbeat extended these receipts (message ids) to a new monotonic deadline."""
+
+    ids: tuple[str, ...]
+    lease_until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The machine's own deadline is due."""
+
+
+class Request(StrEnum):
+    """What the owner of a mapping may ask of it."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    DRAIN = "drain"  # go on until the source is empty, then finish
+    STOP = "stop"  # receive no more, let the handlers finish, give the rest back, finish
+    ABANDON = "abandon"  # the stop deadline is near: give back also what the handlers still hold
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """The owner asked."""
+
+    request: Request
+
+
+Event: TypeAlias = (
+    Described | Received | ReceiveFailed | Invoked | Deleted | VisibilityChanged | Extended | Tick | Requested
+)
+
+
+# --- commands ---
+
+
+@dataclass(frozen=True, slots=True)
+class Receive:
+    """ReceiveMessage, answered by Received or ReceiveFailed with the same `poll`.
+
+    `visibility_timeout` None leaves the queue's own (SQS-8). `deadline` is seconds for the whole call.
+    """
+
+    poll: int
+    maximum: int
+    wait: int
+    visibility_timeout: int | None
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Invoke:
+    """Hand the batch to the function; answered by exactly one Invoked."""
+
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """DeleteMessageBatch of 1 to 10 messages, each id once; answered by Deleted."""
+
+    messages: tuple[Message, ...]
+
+
+class ReleaseReason(StrEnum):
+    """Why messages are given back before their time (the `reason` label of esm_released_events_total)."""
+
+    FAILED = "failed"
+    STOP = "stop"
+    GROUP_BLOCKED = "group_blocked"
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeVisibility:
+    """ChangeMessageVisibilityBatch of 1 to 10 messages, `seconds` one for each; answered by VisibilityChanged."""
+
+    messages: tuple[Message, ...]
+    seconds: tuple[int, ...]
+    reason: ReleaseReason
+
+
+@dataclass(frozen=True, slots=True)
+class Describe:
+    """GetQueueAttributes; answered by Described, or by nothing when it fails (asked again later)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The heartbeat shall keep these receipts alive from now on (only with Poller.Heartbeat)."""
+
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LetGo:
+    """The heartbeat shall forget these message ids."""
+
+    ids: tuple[str, ...]
+
+
+class InvocationOutcome(StrEnum):
+    """The `outcome` label of esm_invocations_total."""
+
+    SUCCESS = "success"
+    PARTIAL = "partial"
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    THROTTLED = "throttled"
+    INVALID_RESPONSE = "invalid_response"
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Told to whoever watches (logs, metrics); nothing needs doing.
+
+    `succeeded` will be deleted; `failed` comes back by its visibility timeout or redrive; with `retry_in` set
+    (seconds) the batch stays with us and is tried again. `stale` counts messages whose receipt ran out before
+    the handler was done.
+    """
+
+    batch: Batch
+    outcome: InvocationOutcome
+    succeeded: tuple[Message, ...]
+    failed: tuple[Message, ...]
+    detail: str
+    retry_in: float | None = None
+    stale: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseLapsed:
+    """Told to whoever watches: these were let go uninvoked (or undeleted), because their receipts are stale."""
+
+    messages: tuple[Message, ...]
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The machine is at rest for good; `abandoned` counts messages that a handler still held."""
+
+    abandoned: int
+
+
+Command: TypeAlias = (
+    Receive | Invoke | Delete | ChangeVisibility | Describe | Hold | LetGo | Settled | LeaseLapsed | Finished
+)

@@ -1,0 +1,160 @@
+"""The nouns of the core: time, messages, batches, what an invocation came to.
+
+Only data that more than one room needs belongs here; a decision never does.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple, TypeAlias
+
+JsonObject: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """A moment, read once by the driver and handed to a machine.
+
+    `wall` is epoch seconds and serves ages and timestamps; `mono` is seconds of a clock that never steps and
+    serves every deadline. Two fields, so that they cannot be mixed.
+    """
+
+    wall: float
+    mono: float
+
+
+class SourceKind(StrEnum):
+    """Where the records come from; the value is the `source` label of every metric."""
+
+    SQS = "sqs"
+    KINESIS = "kinesis"
+    DYNAMODB = "dynamodb"
+
+
+class SourceProblem(StrEnum):
+    """What a failed call to a source means to us (aws/errors.py translates into these words)."""
+
+    THROTTLED = "throttled"
+    DENIED = "denied"
+    MISSING = "missing"
+    CREDENTIALS = "credentials"
+    UNREACHABLE = "unreachable"
+    SERVER = "server"
+    REFUSED = "refused"
+
+
+class Message(NamedTuple):
+    """One SQS message in our hands: a tuple, because one is made for each message received.
+
+    `record` is the message as the handler will see it (SQS-40); `size` its exact bytes in the serialised event;
+    `lease_until` the monotonic second after which the receipt is stale.
+    """
+
+    id: str
+    receipt: str
+    group: str | None
+    receive_count: int
+    sent_at: float
+    size: int
+    lease_until: float
+    record: JsonObject
+
+
+class BatchTrigger(StrEnum):
+    """Why a batch was closed (the `trigger` label of esm_batches_total)."""
+
+    SIZE = "size"
+    WINDOW = "window"
+    BYTES = "bytes"
+    IMMEDIATE = "immediate"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Messages that travel to the handler together; once formed it may shrink, never grow (BAT-6).
+
+    `not_invoked` counts the attempts that did not reach the function (SQS-23). `opened_at` is the monotonic
+    second at which its first record was buffered. `size` is the bytes of the serialised event.
+    """
+
+    number: int
+    messages: tuple[Message, ...]
+    trigger: BatchTrigger
+    opened_at: float
+    size: int
+    not_invoked: int = 0
+
+
+# --- what an invocation came to: the four classes of INV-9 ---
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The function returned; `payload` is its response as JSON text."""
+
+    payload: bytes
+    executed_version: str = "$LATEST"
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionError:
+    """The function ran and failed (INV-2). `handled` tells `Handled` from `Unhandled`."""
+
+    error_type: str
+    message: str
+    handled: bool = False
+    timed_out: bool = False
+    executed_version: str = "$LATEST"
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """The target had no room (INV-4); nothing ran. `retry_after` is in seconds, where the target named it."""
+
+    message: str
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotInvoked:
+    """The target could not be reached or refused the call (INV-4, INV-6); nothing ran, as far as anyone knows."""
+
+    message: str
+
+
+InvocationResult: TypeAlias = Succeeded | FunctionError | Throttled | NotInvoked
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFacts:
+    """What GetQueueAttributes told: seconds, and approximate counts of messages."""
+
+    visibility_timeout: float
+    visible: int
+    in_flight: int
+    delayed: int
+    redrive: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueGauges:
+    """How a queue's machine stands right now; read at scrape time, never kept up to date for its own sake.
+
+    `oldest_pending_since` is the monotonic second at which the oldest unfinished message was received.
+    `polling` tells whether a receive is due or under way (liveness); `invoking_since` is when the oldest running
+    invocation began.
+    """
+
+    polls: int
+    polling: bool
+    buffered: int
+    buffered_bytes: int
+    in_flight_batches: int
+    in_flight_messages: int
+    limit: int
+    oldest_pending_since: float | None
+    invoking_since: float | None
+    groups_active: int
+    groups_waiting: int
+    groups_blocked: int

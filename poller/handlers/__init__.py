@@ -1,0 +1,1 @@
+"""Targets of a mapping, one file a form of FunctionName."""

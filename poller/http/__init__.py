@@ -1,0 +1,1 @@
+"""HTTP listeners: metrics and health, control."""

@@ -1,0 +1,1 @@
+"""asyncio: drives the machines of the core; knows no AWS."""
