@@ -48,9 +48,7 @@ def main() -> int:
             ["install", "--no-deps", "--no-build-isolation", "--editable", str(ROOT)],
         ):
             if subprocess.run(pip + arguments, check=False, cwd=ROOT).returncode != 0:
-                print(
-                    "could not install; is a package index reachable? (see the lines above)", file=sys.stderr
-                )
+                print("could not install; is a package index reachable? (see the lines above)", file=sys.stderr)
                 return 1
         STAMP.write_text(wanted.hexdigest())
     return 0

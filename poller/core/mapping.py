@@ -36,7 +36,7 @@ class HandlerSettings:
 
 @dataclass(frozen=True, slots=True)
 class RetryDelay:
-    """`Poller.RetryDelay`: a failed message comes back after initial * 2^(receives - 1) seconds, at most `maximum`."""
+    """`Poller.RetryDelay`: seconds before a failed message returns: initial * 2^(receives - 1), capped."""
 
     initial: float
     maximum: float
