@@ -1,0 +1,148 @@
+"""From an SQS message to the event a function gets, and how many bytes that event has.
+
+Everything here runs once for each message: bodies are passed on as they are, never parsed and written again.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import orjson
+
+from poller.core.mapping import SourceArn
+from poller.core.model import JsonObject, Message
+
+EVENT_LIMIT: Final = 6_291_456
+"""The most bytes that one serialised event may have (BAT-2)."""
+
+EVENT_OVERHEAD: Final = len(b'{"Records":[]}')
+"""The bytes of an event around its records."""
+
+RECORD_SEPARATOR: Final = len(b",")
+"""The bytes that each record after the first adds to its own."""
+
+
+def make_message(wire: JsonObject, arn: SourceArn, null_md5: bool, lease_until: float) -> Message | None:
+    """One message as ReceiveMessage returned it, made ready for a batch.
+
+    `lease_until` is the monotonic second at which its receipt becomes stale; for `null_md5` see `queue_record`.
+    None when MessageId or ReceiptHandle is missing, empty or no string: such a thing can neither be named by a
+    function nor deleted, so the caller leaves it to its visibility timeout. Nothing else makes a message
+    unusable: a receive count that cannot be read is 1, a send time 0. Only a FIFO queue has groups; on a
+    standard queue MessageGroupId marks a tenant and holds nothing back (FIFO-12).
+    """
+    identifier = wire.get("MessageId")
+    receipt = wire.get("ReceiptHandle")
+    if not (identifier and receipt and isinstance(identifier, str) and isinstance(receipt, str)):
+        return None
+    record = queue_record(wire, arn, null_md5)
+    attributes = record["attributes"]
+    return Message(
+        identifier,
+        receipt,
+        attributes.get("MessageGroupId") if arn.fifo else None,
+        max(1, _integer(attributes.get("ApproximateReceiveCount"), 1)),
+        max(0, _integer(attributes.get("SentTimestamp"), 0)) / 1000,
+        record_size(record),
+        lease_until,
+        record,
+    )
+
+
+def queue_record(wire: JsonObject, arn: SourceArn, null_md5: bool) -> JsonObject:
+    """The entry of `Records` for one message (SQS-40 to SQS-45), keys in AWS's order.
+
+    `wire` is the message in the JSON protocol's form, binary values base64 text. `null_md5` is whether a message
+    without attributes has `md5OfMessageAttributes` as null instead of not at all: so it is on AWS exactly when
+    the mapping has a batching window (SQS-44).
+    """
+    attributes = wire.get("MessageAttributes")
+    record = {
+        "messageId": wire.get("MessageId"),
+        "receiptHandle": wire.get("ReceiptHandle"),
+        "body": wire.get("Body") or "",
+        "attributes": _system_attributes(wire.get("Attributes")),
+        "messageAttributes": _message_attributes(attributes) if attributes else {},
+        "md5OfBody": wire.get("MD5OfBody") or "",
+        "eventSource": "aws:sqs",
+        "eventSourceARN": arn.text,
+        "awsRegion": arn.region,
+    }
+    md5 = wire.get("MD5OfMessageAttributes")
+    if md5 or null_md5:
+        record["md5OfMessageAttributes"] = md5 or None
+    return record
+
+
+def queue_event(records: Iterable[JsonObject]) -> JsonObject:
+    """What the function is called with (SQS-40)."""
+    return {"Records": list(records)}
+
+
+def record_size(record: JsonObject) -> int:
+    """Exact bytes of the record within the serialised event, without the comma before it."""
+    return len(serialise(record))
+
+
+def event_size(sizes: Sequence[int]) -> int:
+    """Exact bytes of the serialised event whose records have these sizes (BAT-2)."""
+    return EVENT_OVERHEAD + sum(sizes) + RECORD_SEPARATOR * max(0, len(sizes) - 1)
+
+
+def serialise(value: JsonObject) -> bytes:
+    """Compact JSON in UTF-8, as sent to a function; every size in this file is of this form.
+
+    orjson refuses text with a lone surrogate, which some senders and servers let through: that is written as the
+    escape it came from, all else as orjson would have written it.
+    """
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-8", "backslashreplace")
+
+
+def _system_attributes(attributes: Any) -> JsonObject:
+    """Strings all of them (SQS-41); usually they already are, and then nothing is copied."""
+    if not isinstance(attributes, dict):
+        return {}
+    if "SqsManagedSseEnabled" not in attributes:
+        for value in attributes.values():
+            if type(value) is not str:
+                break
+        else:
+            return attributes
+    # SqsManagedSseEnabled is a flag of the queue, which AWS keeps from functions (SQS-42).
+    return {
+        name: value if isinstance(value, str) else str(value)
+        for name, value in attributes.items()
+        if value is not None and name != "SqsManagedSseEnabled"
+    }
+
+
+def _message_attributes(attributes: Any) -> JsonObject:
+    """The sender's attributes (SQS-43): the type says which value counts, the lists are there and empty."""
+    if not isinstance(attributes, dict):
+        return {}
+    return {name: _message_attribute(entry) for name, entry in attributes.items() if isinstance(entry, dict)}
+
+
+def _message_attribute(entry: JsonObject) -> JsonObject:
+    kind = str(entry.get("DataType", "String"))
+    wire_key, key = ("BinaryValue", "binaryValue") if kind.startswith("Binary") else ("StringValue", "stringValue")
+    value = entry.get(wire_key)
+    return ({} if value is None else {key: value}) | {
+        "stringListValues": [],
+        "binaryListValues": [],
+        "dataType": kind,
+    }
+
+
+def _integer(text: Any, default: int) -> int:
+    """`text` as an integer that also has room in a float, else the default."""
+    try:
+        number = int(text)
+        float(number)
+    except (TypeError, ValueError, OverflowError):
+        return default
+    return number

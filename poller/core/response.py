@@ -1,0 +1,135 @@
+"""What a function's response means for its batch: the one place that reads `batchItemFailures` (PBR).
+
+What is then done about it is settle.py's business.
+"""
+
+import json
+from collections.abc import Collection
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeAlias
+
+import orjson
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """Every record of the batch is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartialFailure:
+    """These message ids (at least one, all of them of the batch) failed; the others are done (PBR-10)."""
+
+    ids: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """No record of the batch is done. `reason` is a sentence for the log and quotes nothing of the response."""
+
+    reason: str
+
+
+Outcome: TypeAlias = Success | PartialFailure | Failure
+
+_SUCCESS = Success()
+# What nearly every function returns; compared before anything is parsed.
+_PLAINLY_SUCCESS = (b"null", b"", b'{"batchItemFailures":[]}', b'{"batchItemFailures": []}', b"{}")
+_JSON_WHITESPACE = b" \t\r\n"
+_BOM = b"\xef\xbb\xbf"
+_NAMES = {
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    str: "a string",
+    list: "an array",
+    dict: "an object",
+}
+
+
+def interpret_queue_response(payload: bytes, sent: Collection[str], partial: bool) -> Outcome:
+    """Reads the response of a function that returned (PBR-3, the column of SQS).
+
+    `payload` is the response as it came, meant to be JSON text; `sent` the message ids of the batch; `partial`
+    whether ReportBatchItemFailures is on: without it the payload is not even looked at (PBR-1). Never raises.
+
+    Entries without any key name nothing and are no failure (OPEN-8), but only while no entry has one: beside a
+    real entry they show that the list was built wrongly, and a list that cannot be trusted deletes nothing.
+    """
+    if not partial or payload in _PLAINLY_SUCCESS:
+        return _SUCCESS
+    entries = _failure_entries(payload)
+    if not isinstance(entries, list):
+        return entries
+    if all(entry == {} for entry in entries):
+        return _SUCCESS
+    known = sent if isinstance(sent, AbstractSet) else frozenset(sent)
+    for place, entry in enumerate(entries, start=1):
+        if complaint := _complaint(entry, known):
+            return Failure(f"entry {place} of batchItemFailures {complaint}, so the whole batch counts as failed")
+    return PartialFailure(frozenset(entry["itemIdentifier"] for entry in entries))
+
+
+def _complaint(entry: object, known: AbstractSet[str]) -> str | None:
+    """Why an entry names no record that was sent, or None if it does; keys are case-sensitive (PBR-4)."""
+    if not isinstance(entry, dict):
+        return f"is {_name(entry)} instead of an object"
+    if "itemIdentifier" not in entry:
+        return "has no itemIdentifier"
+    identifier = entry["itemIdentifier"]
+    if not isinstance(identifier, str):
+        return f"has {_name(identifier)} as its itemIdentifier instead of a string"
+    if not identifier:
+        return "has an empty itemIdentifier"
+    if identifier not in known:
+        return "has an itemIdentifier that was not in the batch"
+    return None
+
+
+def _failure_entries(payload: bytes) -> list[Any] | Success | Failure:
+    """The rows of PBR-3 that are decided before any entry is looked at; the same for queues and streams."""
+    if not payload.strip(_JSON_WHITESPACE):
+        return _SUCCESS  # nothing but white space is as empty as nothing
+    try:
+        response = _parse(payload)
+    except (ValueError, RecursionError):
+        return Failure("the function's response is not JSON, so the whole batch counts as failed")
+    if response is None or response in ("", []):
+        return _SUCCESS
+    if not isinstance(response, dict):
+        return Failure(
+            f"the function's response is {_name(response)} instead of an object with batchItemFailures, "
+            "so the whole batch counts as failed"
+        )
+    entries = response.get("batchItemFailures")
+    if entries is None:
+        return _SUCCESS
+    if not isinstance(entries, list):
+        return Failure(
+            f"batchItemFailures is {_name(entries)} instead of an array, so the whole batch counts as failed"
+        )
+    return entries
+
+
+def _parse(payload: bytes) -> Any:
+    """JSON text to values; raises ValueError or RecursionError.
+
+    orjson refuses a few things that are JSON all the same (an escaped lone surrogate in some unrelated field, a
+    byte order mark, numbers out of range); what it refuses gets a second, more patient reading. NaN and Infinity
+    are not JSON to either.
+    """
+    try:
+        return orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        text = payload.removeprefix(_BOM).decode("utf-8")
+        # As float, because int() has a limit of digits, and no number of the response matters.
+        return json.loads(text, parse_int=float, parse_constant=_refuse)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _name(value: object) -> str:
+    return _NAMES.get(type(value), "null")
