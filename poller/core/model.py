@@ -47,7 +47,7 @@ class Message(NamedTuple):
     """One SQS message in our hands: a tuple, because one is made for each message received.
 
     `record` is the message as the handler will see it (SQS-40); `size` its exact bytes in the serialised event;
-    `lease_until` the monotonic second after which the receipt is stale.
+    `lease_until` the monotonic second after which the receipt is stale, `received_at` the one at which it came.
     """
 
     id: str
@@ -58,6 +58,7 @@ class Message(NamedTuple):
     size: int
     lease_until: float
     record: JsonObject
+    received_at: float = 0.0
 
 
 class BatchTrigger(StrEnum):

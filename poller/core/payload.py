@@ -22,10 +22,13 @@ RECORD_SEPARATOR: Final = len(b",")
 """The bytes that each record after the first adds to its own."""
 
 
-def make_message(wire: JsonObject, arn: SourceArn, null_md5: bool, lease_until: float) -> Message | None:
+def make_message(
+    wire: JsonObject, arn: SourceArn, null_md5: bool, lease_until: float, received_at: float = 0.0
+) -> Message | None:
     """One message as ReceiveMessage returned it, made ready for a batch.
 
-    `lease_until` is the monotonic second at which its receipt becomes stale; for `null_md5` see `queue_record`.
+    `lease_until` is the monotonic second at which its receipt becomes stale, `received_at` that of its coming;
+    for `null_md5` see `queue_record`.
     None when MessageId or ReceiptHandle is missing, empty or no string: such a thing can neither be named by a
     function nor deleted, so the caller leaves it to its visibility timeout. Nothing else makes a message
     unusable: a receive count that cannot be read is 1, a send time 0. Only a FIFO queue has groups; on a
@@ -46,6 +49,7 @@ def make_message(wire: JsonObject, arn: SourceArn, null_md5: bool, lease_until: 
         record_size(record),
         lease_until,
         record,
+        received_at,
     )
 
 

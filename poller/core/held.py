@@ -1,0 +1,83 @@
+"""The messages that a queue's machine has in its hands, each by its id with the newest receipt (SQS-27).
+
+From the receive that brought it until it is deleted, given back or let go, a message is here exactly once; its
+bytes are taken from the process's budget for that long.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from poller.core.budget import ByteBudget
+from poller.core.model import Batch, Message
+
+
+class Held:
+    """Knows receipts and leases; decides nothing."""
+
+    def __init__(self, budget: ByteBudget) -> None:
+        self._budget = budget
+        self._messages: dict[str, Message] = {}
+        self._renewed: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def __contains__(self, message_id: str) -> bool:
+        return message_id in self._messages
+
+    def __getitem__(self, message_id: str) -> Message:
+        return self._messages[message_id]
+
+    @property
+    def oldest_received_at(self) -> float | None:
+        """When the oldest of them came (monotonic seconds)."""
+        first = next(iter(self._messages.values()), None)
+        return None if first is None else first.received_at
+
+    def take(self, message: Message) -> None:
+        """It was received for the first time."""
+        self._messages[message.id] = message
+        self._budget.take(message.size)
+
+    def take_again(self, message: Message) -> Message:
+        """It was received although we have it: its visibility had run out. The copy with the newest receipt."""
+        earlier = self._messages[message.id]
+        # the first copy's size stays: what was taken from the budget is what goes back to it
+        newest = message._replace(size=earlier.size, received_at=earlier.received_at)
+        self._messages[message.id] = newest
+        self._renewed.add(message.id)
+        return newest
+
+    def extend(self, ids: Iterable[str], lease_until: float) -> None:
+        """The heartbeat moved the end of these leases; ids that are gone by now are passed over."""
+        for message_id in ids:
+            if (message := self._messages.get(message_id)) is not None:
+                self._messages[message_id] = message._replace(lease_until=lease_until)
+
+    def newest(self, messages: Iterable[Message]) -> tuple[Message, ...]:
+        """The same messages with their newest receipts."""
+        return tuple([self._messages[message.id] for message in messages])
+
+    def refreshed(self, batch: Batch) -> Batch:
+        """The batch with the newest receipts; mostly the batch itself."""
+        if not self._renewed:
+            return batch
+        self._renewed.difference_update(message.id for message in batch.messages)
+        return replace(batch, messages=self.newest(batch.messages))
+
+    def stale(self, messages: Iterable[Message], now: float) -> tuple[Message, ...]:
+        """Those whose receipts have run out."""
+        return tuple([message for message in messages if self._messages[message.id].lease_until <= now])
+
+    def lease_until(self, messages: Iterable[Message]) -> float:
+        """Until when the receipts of all of them are good."""
+        return min([self._messages[message.id].lease_until for message in messages])
+
+    def forget(self, messages: Iterable[Message]) -> None:
+        """They left our hands."""
+        freed = 0
+        for message in messages:
+            freed += self._messages.pop(message.id).size
+            if self._renewed:
+                self._renewed.discard(message.id)
+        self._budget.give_back(freed)
