@@ -1,0 +1,31 @@
+"""The states of a mapping and the ways between them (API-3), as a table."""
+
+from enum import StrEnum
+
+
+class MappingState(StrEnum):
+    """AWS's words for what a mapping is at."""
+
+    CREATING = "Creating"
+    ENABLING = "Enabling"
+    ENABLED = "Enabled"
+    DISABLING = "Disabling"
+    DISABLED = "Disabled"
+    UPDATING = "Updating"
+    DELETING = "Deleting"
+
+
+TRANSITIONS: dict[MappingState, frozenset[MappingState]] = {
+    MappingState.CREATING: frozenset({MappingState.ENABLED, MappingState.DISABLED, MappingState.DELETING}),
+    MappingState.ENABLING: frozenset({MappingState.ENABLED, MappingState.DISABLING, MappingState.DELETING}),
+    MappingState.ENABLED: frozenset({MappingState.DISABLING, MappingState.UPDATING, MappingState.DELETING}),
+    MappingState.DISABLING: frozenset({MappingState.DISABLED, MappingState.DELETING}),
+    MappingState.DISABLED: frozenset({MappingState.ENABLING, MappingState.UPDATING, MappingState.DELETING}),
+    MappingState.UPDATING: frozenset({MappingState.ENABLED, MappingState.DISABLED, MappingState.DELETING}),
+    MappingState.DELETING: frozenset(),
+}
+
+
+def may_become(state: MappingState, next_state: MappingState) -> bool:
+    """Whether the table has a way from the one to the other; staying is always allowed."""
+    return state is next_state or next_state in TRANSITIONS[state]

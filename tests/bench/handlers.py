@@ -1,0 +1,5 @@
+"""The handlers of the benchmark."""
+
+
+async def noop(event, context):
+    """Does nothing, successfully."""
