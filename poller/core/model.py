@@ -159,3 +159,15 @@ class QueueGauges:
     groups_active: int
     groups_waiting: int
     groups_blocked: int
+
+
+class MappingState(StrEnum):
+    """The seven states of a mapping, in AWS's spelling (API-3); the `state` label of esm_mapping_state."""
+
+    CREATING = "Creating"
+    ENABLING = "Enabling"
+    ENABLED = "Enabled"
+    DISABLING = "Disabling"
+    DISABLED = "Disabled"
+    UPDATING = "Updating"
+    DELETING = "Deleting"

@@ -1,0 +1,407 @@
+"""What crosses the driver, told to people: each event and command becomes numbers, and now and then a log line.
+
+Log lines go to the logger "poller" with `action`, a stable word for programs, and `mapping` in `extra`; nothing is
+configured here. No body and no receipt handle is ever logged, message ids only of failures and only a few. A
+failure that repeats is told at once and then every 30 s with a count: an outage of an hour is no flood.
+
+The hot words (Received, Invoke, Settled, Deleted) cost additions on slots; a test holds them to that.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from poller.core.liveness import POLL_DEADLINE
+from poller.core.messages import (
+    ChangeVisibility,
+    Command,
+    Deleted,
+    Described,
+    Event,
+    Extended,
+    Finished,
+    InvocationOutcome,
+    Invoke,
+    LeaseLapsed,
+    Receive,
+    Received,
+    ReceiveFailed,
+    ReleaseReason,
+    Request,
+    Requested,
+    Settled,
+    VisibilityChanged,
+)
+from poller.core.model import Instant, JsonObject, MappingState, Message, SourceProblem
+from poller.metrics_stats import CallOutcome, MappingStats, PollOutcome, RestartReason, RetryReason
+
+TELL_EVERY = 30.0
+"""Seconds between two log lines about the same failure."""
+
+MOST_KINDS = 20
+"""Kinds of failure told apart for each mapping; what comes after is told together."""
+
+MOST_IDS = 5
+MOST_DETAIL = 300
+
+_SUCCESS = InvocationOutcome.SUCCESS
+_RECORDS = PollOutcome.RECORDS
+_EMPTY = PollOutcome.EMPTY
+_RETRY_REASONS = {
+    InvocationOutcome.THROTTLED: RetryReason.THROTTLED,
+    InvocationOutcome.TIMEOUT: RetryReason.TIMEOUT,
+    InvocationOutcome.PARTIAL: RetryReason.PARTIAL,
+}
+
+
+class Repeats:
+    """Which repeated failure is due to be told again."""
+
+    def __init__(self) -> None:
+        self._told: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def due(self, action: str, kind: str, mono: float) -> int | None:
+        """How many of this kind went untold since the last line; None when this one shall go untold too."""
+        key = (action, kind)
+        if key not in self._told and len(self._told) >= MOST_KINDS:
+            key = (action, "")
+        told_at, untold = self._told.get(key, (mono - TELL_EVERY, 0))
+        if mono - told_at < TELL_EVERY:
+            self._told[key] = (told_at, untold + 1)
+            return None
+        self._told[key] = (mono, 0)
+        return untold
+
+
+class Telemetry:
+    """Watches one mapping. The driver calls `on_event` before its machine sees the event, `on_command` for each
+    command in order, both from the event loop's thread, and `invoked` right before it feeds an Invoked.
+    """
+
+    def __init__(self, stats: MappingStats, logger: logging.Logger | None = None) -> None:
+        self._stats = stats
+        self._log = logger or logging.getLogger("poller")
+        self._repeats = Repeats()
+        self._seconds: float | None = None
+        self._polls: dict[int, float] = {}
+        self._failed_polls = 0
+        self._failing_since = 0.0
+        self._failed_at = 0.0
+        self._releasing: dict[str, ReleaseReason] = {}
+        self._undeleted: set[str] = set()
+        self._events: dict[type[Event], Callable[[Any, Instant], None]] = {
+            Received: self._received,
+            Deleted: self._deleted,
+            ReceiveFailed: self._receive_failed,
+            VisibilityChanged: self._visibility_changed,
+            Extended: self._extended,
+            Described: self._described,
+            Requested: self._requested,
+        }
+        self._commands: dict[type[Command], Callable[[Any, Instant], None]] = {
+            Receive: self._receive,
+            Invoke: self._invoke,
+            Settled: self._settled,
+            ChangeVisibility: self._change_visibility,
+            LeaseLapsed: self._lease_lapsed,
+            Finished: self._finished,
+        }
+
+    # --- what the driver calls ---
+
+    def on_event(self, event: Event, now: Instant) -> None:
+        """An event is about to go into the machine."""
+        tell = self._events.get(type(event))
+        if tell is not None:
+            tell(event, now)
+
+    def on_command(self, command: Command, now: Instant) -> None:
+        """A command came out of the machine."""
+        tell = self._commands.get(type(command))
+        if tell is not None:
+            tell(command, now)
+
+    def invoked(self, seconds: float) -> None:
+        """The function ran for `seconds`; the Settled that follows says with what outcome."""
+        self._seconds = seconds
+
+    def describe_failed(self, problem: SourceProblem, detail: str, now: Instant) -> None:
+        """GetQueueAttributes failed: no event tells the machine, but people want to know."""
+        detail = one_line(detail)
+        self._stats.last_problem = f"{problem.value}: {detail}"
+        self._failure("describe_failed", problem.value, f"cannot read the queue's attributes: {detail}", now)
+
+    def extension_failed(self, count: int, detail: str, now: Instant) -> None:
+        """The heartbeat could not extend `count` receipts."""
+        self._stats.visibility_extensions[CallOutcome.ERROR] += count
+        text = f"the visibility of {count} messages was not extended: {one_line(detail)}"
+        self._failure("extension_failed", "", text, now, events=count)
+
+    def loop_blocked(self, added: float, so_far: float, now: Instant) -> None:
+        """The mapping's handler is blocking the event loop: `added` seconds since the last call, `so_far` in all.
+
+        The one method that another thread calls (the watchdog's, as nothing else runs meanwhile).
+        """
+        self._stats.loop_blocked_seconds += added
+        text = (
+            f"its handler has been blocking the event loop for {so_far:.1f} s: nothing else runs meanwhile;"
+            " make it a plain function (it then runs in a thread) or await what it waits for"
+        )
+        self._failure("loop_blocked", "", text, now, seconds=round(so_far, 3))
+
+    def state_changed(self, state: MappingState, now: Instant, reason: str = "") -> None:
+        """The mapping is in another of AWS's states."""
+        self._stats.state = state
+        if state in {MappingState.CREATING, MappingState.ENABLING}:
+            self._begin_waiting(now)
+        self._tell(
+            logging.INFO, "state_changed", f"{state.value}{f': {one_line(reason)}' if reason else ''}", state=state
+        )
+
+    def crashed(self, error: BaseException, now: Instant) -> None:
+        """The mapping's driver ended with an error of ours: a bug, so the log line carries the traceback."""
+        stats = self._stats
+        stats.crashed = one_line(f"{type(error).__name__}: {error}")
+        self._remember(stats.crashed, now)
+        self._tell(logging.ERROR, "crashed", f"its driver ended: {stats.crashed}", exc_info=error)
+
+    def restarted(self, now: Instant) -> None:
+        """The driver runs again after a crash."""
+        stats = self._stats
+        stats.crashed = None
+        stats.worker_restarts[RestartReason.CRASH] += 1
+        self._polls.clear()
+        self._begin_waiting(now)
+        self._tell(logging.WARNING, "restarted", "its driver was started again")
+
+    # --- polling ---
+
+    def _receive(self, command: Receive, now: Instant) -> None:
+        mono = now.mono
+        # After a rest that nobody forced on us the wait for a success begins anew; a back-off is not such a rest.
+        if not self._polls and (not self._failed_polls or mono - self._failed_at > POLL_DEADLINE):
+            self._stats.waiting_since = mono
+        self._polls[command.poll] = mono
+
+    def _received(self, event: Received, now: Instant) -> None:
+        stats = self._stats
+        mono = now.mono
+        started = self._polls.pop(event.poll, None)
+        if started is not None:
+            stats.poll_duration.observe(mono - started)
+        stats.waiting_since = mono
+        stats.last_poll_at = now.wall
+        if self._failed_polls or stats.last_problem is not None:
+            self._recovered(mono)
+        messages = event.messages
+        if not messages:
+            stats.polls[_EMPTY] += 1
+            return
+        count = len(messages)
+        stats.polls[_RECORDS] += 1
+        stats.polled_events += count
+        stats.polled_bytes += event.size
+        stats.rate.add(count, mono)
+        again = _received_again(messages)
+        if again:
+            stats.redelivered_events += again
+            stats.retried_events += again
+
+    def _receive_failed(self, event: ReceiveFailed, now: Instant) -> None:
+        stats = self._stats
+        mono = now.mono
+        started = self._polls.pop(event.poll, None)
+        if started is not None:
+            stats.poll_duration.observe(mono - started)
+        throttled = event.problem is SourceProblem.THROTTLED
+        stats.polls[PollOutcome.THROTTLED if throttled else PollOutcome.ERROR] += 1
+        if not self._failed_polls:
+            self._failing_since = mono
+        self._failed_polls += 1
+        self._failed_at = mono
+        detail = one_line(event.detail)
+        stats.last_problem = f"{event.problem.value}: {detail}"
+        self._remember(stats.last_problem, now)
+        text = f"cannot receive ({event.problem.value}): {detail}"
+        self._failure("poll_failed", event.problem.value, text, now, problem=event.problem)
+
+    def _recovered(self, mono: float) -> None:
+        if self._failed_polls:
+            failures, seconds = self._failed_polls, mono - self._failing_since
+            text = f"receiving again after {failures} failures in {seconds:.0f} s"
+            self._tell(logging.INFO, "poll_recovered", text, failures=failures, seconds=round(seconds, 3))
+        self._failed_polls = 0
+        self._stats.last_problem = None
+
+    def _begin_waiting(self, now: Instant) -> None:
+        self._stats.waiting_since = now.mono
+        self._failed_polls = 0
+
+    # --- invocations ---
+
+    def _invoke(self, command: Invoke, now: Instant) -> None:
+        """MET-3: each attempt counts its messages; sizes, waits and ages are those of the first attempt."""
+        stats = self._stats
+        batch = command.batch
+        messages = batch.messages
+        stats.invoked_events += len(messages)
+        if batch.not_invoked:
+            return
+        stats.batches[batch.trigger] += 1
+        stats.batch_events.observe(len(messages))
+        stats.batch_bytes.observe(batch.size)
+        stats.batch_wait.observe(now.mono - batch.opened_at)
+        wall = now.wall
+        # a message that comes again had its first dispatch before
+        ages = [wall - message.sent_at for message in messages if message.receive_count == 1]
+        if ages:
+            stats.event_age.observe_all(ages)
+
+    def _settled(self, command: Settled, now: Instant) -> None:
+        """MET-4: all messages of a failed attempt, and of a partial one those that the function listed."""
+        stats = self._stats
+        outcome = command.outcome
+        stats.invocations[outcome] += 1
+        seconds = self._seconds
+        if seconds is not None:  # None: given up before the function was called
+            stats.invocation_duration[outcome].observe(seconds)
+            self._seconds = None
+        stats.last_result = outcome
+        if command.succeeded:
+            stats.succeeded_events += len(command.succeeded)
+            stats.last_success_at = now.wall
+        if command.stale:
+            self._lost(command.stale, now)
+        if outcome is not _SUCCESS:
+            self._attempt_failed(command, now)
+
+    def _attempt_failed(self, command: Settled, now: Instant) -> None:
+        stats = self._stats
+        batch = command.batch
+        outcome = command.outcome
+        failed = command.failed if outcome is InvocationOutcome.PARTIAL else batch.messages
+        stats.failed_invoke_events += len(failed)
+        detail = one_line(command.detail)
+        self._remember(detail or outcome.value, now)
+        fields = {"outcome": outcome, "batch": batch.number, "events": len(batch.messages), "failed": len(failed)}
+        what = f"{len(failed)} of {len(batch.messages)} messages failed" if command.succeeded else "a batch failed"
+        text = f"{what} ({outcome.value}): {detail}"
+        kind = f"{outcome.value} {detail.partition(':')[0]}"
+        if command.retry_in is None:
+            self._failure("batch_failed", kind, text, now, **fields, message_ids=_few(failed))
+            return
+        stats.retries[_RETRY_REASONS.get(outcome, RetryReason.ERROR)] += 1
+        stats.retried_events += len(batch.messages)
+        text = f"{text}; again in {command.retry_in:.1f} s"
+        self._failure("batch_retried", kind, text, now, **fields, retry_in=round(command.retry_in, 3))
+
+    # --- settling ---
+
+    def _deleted(self, event: Deleted, now: Instant) -> None:
+        """MET-5: what was deleted; a refused entry counts as a failure and not as a deletion (SQS-26)."""
+        stats = self._stats
+        if not event.failed:
+            stats.deleted_events += len(event.messages)
+            if self._undeleted:
+                self._undeleted.difference_update(message.id for message in event.messages)
+            return
+        failed = len(event.failed)
+        stats.deleted_events += len(event.messages) - failed
+        stats.delete_failures += failed
+        self._undeleted.difference_update(message.id for message in event.messages)
+        self._undeleted.update(message.id for message in event.failed)
+        text = f"{failed} of {len(event.messages)} messages not deleted, trying again: {one_line(event.detail)}"
+        self._failure("delete_failed", "", text, now, events=failed, message_ids=_few(event.failed))
+
+    def _change_visibility(self, command: ChangeVisibility, now: Instant) -> None:
+        del now
+        self._releasing[command.messages[0].id] = command.reason
+
+    def _visibility_changed(self, event: VisibilityChanged, now: Instant) -> None:
+        reason = self._releasing.pop(event.messages[0].id, ReleaseReason.FAILED)
+        self._stats.released_events[reason] += len(event.messages) - len(event.failed)
+        if event.failed:
+            text = f"{len(event.failed)} messages not given back: they return when their visibility timeout ends"
+            self._failure("release_failed", reason, text, now, reason=reason, events=len(event.failed))
+
+    def _extended(self, event: Extended, now: Instant) -> None:
+        del now
+        self._stats.visibility_extensions[CallOutcome.SUCCESS] += len(event.ids)
+
+    def _lease_lapsed(self, command: LeaseLapsed, now: Instant) -> None:
+        """Only messages that the function has had are likely duplicates; the others did not run (SQS-23)."""
+        done = self._undeleted.intersection(message.id for message in command.messages)
+        self._undeleted -= done
+        self._stats.visibility_lost_events += len(done)
+        text = f"{len(command.messages)} messages let go: {one_line(command.detail)}"
+        count = len(command.messages)
+        self._failure("lease_lapsed", "", text, now, events=count, message_ids=_few(command.messages))
+
+    def _lost(self, count: int, now: Instant) -> None:
+        self._stats.visibility_lost_events += count
+        text = (
+            f"{count} messages were done only after their visibility timeout: they are likely to run twice;"
+            " lengthen the queue's timeout or set Poller.Heartbeat"
+        )
+        self._failure("visibility_lost", "", text, now, events=count)
+
+    # --- the mapping ---
+
+    def _described(self, event: Described, now: Instant) -> None:
+        del now
+        self._stats.queue = event.facts
+
+    def _requested(self, event: Requested, now: Instant) -> None:
+        if event.request is Request.RESUME:
+            self._begin_waiting(now)
+        self._tell(logging.DEBUG, "requested", event.request.value, request=event.request)
+
+    def _finished(self, command: Finished, now: Instant) -> None:
+        del now
+        self._stats.finished = True
+        if command.abandoned:
+            text = (
+                f"ended with {command.abandoned} messages still in the hands of its handler; they were given back"
+            )
+            self._tell(logging.WARNING, "finished", text, abandoned=command.abandoned)
+        else:
+            self._tell(logging.INFO, "finished", "ended, nothing left in hand", abandoned=0)
+
+    # --- telling ---
+
+    def _remember(self, error: str, now: Instant) -> None:
+        self._stats.last_error = error
+        self._stats.last_error_at = now.wall
+
+    def _failure(self, action: str, kind: str, text: str, now: Instant, **fields: object) -> None:
+        untold = self._repeats.due(action, kind, now.mono)
+        if untold is None:
+            return
+        if untold:
+            text = f"{text} ({untold} more like this since the last line)"
+        self._tell(logging.WARNING, action, text, untold=untold, **fields)
+
+    def _tell(
+        self, level: int, action: str, text: str, exc_info: BaseException | None = None, **fields: object
+    ) -> None:
+        extra = {"action": action, "mapping": self._stats.name, **fields}
+        self._log.log(level, "%s: %s", self._stats.name, text, exc_info=exc_info, extra=extra)
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks and other control characters, and not longer than a log line bears."""
+    clean = " ".join("".join(char if char.isprintable() else " " for char in text[: 2 * MOST_DETAIL]).split())
+    return clean if len(clean) <= MOST_DETAIL else f"{clean[: MOST_DETAIL - 1]}…"
+
+
+def _few(messages: Iterable[Message]) -> list[str]:
+    return [message.id for message in messages][:MOST_IDS]
+
+
+def _received_again(messages: list[JsonObject]) -> int:
+    """How many of these wire messages were received before; one that does not tell counts as new."""
+    try:
+        counts = [message["Attributes"]["ApproximateReceiveCount"] for message in messages]
+    except (KeyError, TypeError):
+        counts = [(message.get("Attributes") or {}).get("ApproximateReceiveCount", "1") for message in messages]
+    return len(counts) - counts.count("1")
