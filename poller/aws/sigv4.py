@@ -1,0 +1,79 @@
+"""Signature Version 4 for one kind of request: an AWS JSON POST to one endpoint. Pure: the time is an argument.
+
+What does not change between calls (canonical head, scope, the day's key) is kept, so that a call costs three
+hashes. Held equal to botocore's SigV4Auth by tests/property/test_sigv4.py.
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+"""
+
+import hmac
+import time
+from hashlib import sha256
+from typing import NamedTuple
+from urllib.parse import quote
+
+
+class Credentials(NamedTuple):
+    """What a request is signed with; printable ASCII, `token` only with temporary credentials."""
+
+    access_key: str
+    secret_key: str
+    token: str | None = None
+
+
+class Signer:
+    """Signs for one service, region and endpoint. `host` is as the Host header says it, `path` as it is sent."""
+
+    def __init__(self, service: str, region: str, host: str, path: str, content_type: str) -> None:
+        self._service = service
+        self._region = region
+        self._content_type = content_type
+        self._start = f"POST\n{quote(path, safe='/~')}\n\ncontent-type:{content_type}\nhost:{host}\nx-amz-date:"
+        self._second = -1
+        self._stamp = ""
+        self._credentials: Credentials | None = None
+        self._day = ""
+        self._inner = self._outer = sha256()
+        self._scope = ""
+        self._token_canonical = self._signed = self._before = ""
+
+    def sign(self, credentials: Credentials, target: str, body: bytes, now: float) -> bytes:
+        """The header lines to send with `body`, each ended by CRLF; `now` is epoch seconds."""
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
+        stamp = self._stamp
+        if credentials is not self._credentials or not stamp.startswith(self._day):
+            self._begin(credentials, stamp[:8])
+        canonical = (
+            f"{self._start}{stamp}\n{self._token_canonical}x-amz-target:{target}\n\n"
+            f"{self._signed}\n{sha256(body).hexdigest()}"
+        )
+        text = f"AWS4-HMAC-SHA256\n{stamp}\n{self._scope}\n{sha256(canonical.encode()).hexdigest()}"
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(text.encode())
+        outer.update(inner.digest())
+        signature = outer.hexdigest()
+        return f"X-Amz-Date: {stamp}\r\nX-Amz-Target: {target}\r\n{self._before}{signature}\r\n".encode("ascii")
+
+    def _begin(self, credentials: Credentials, day: str) -> None:
+        self._credentials = credentials
+        self._day = day
+        key = f"AWS4{credentials.secret_key}".encode()
+        for part in (day, self._region, self._service, "aws4_request"):
+            key = hmac.digest(key, part.encode(), "sha256")
+        # HMAC (RFC 2104) with the key's blocks hashed once a day: less than half the time of hmac.digest.
+        block = key.ljust(64, b"\0")
+        self._inner = sha256(bytes(byte ^ 0x36 for byte in block))
+        self._outer = sha256(bytes(byte ^ 0x5C for byte in block))
+        self._scope = f"{day}/{self._region}/{self._service}/aws4_request"
+        token = credentials.token
+        self._token_canonical = f"x-amz-security-token:{token}\n" if token else ""
+        names = ("content-type", "host", "x-amz-date", "x-amz-security-token" if token else "", "x-amz-target")
+        self._signed = ";".join(filter(None, names))
+        self._before = (
+            f"Content-Type: {self._content_type}\r\n"
+            + (f"X-Amz-Security-Token: {token}\r\n" if token else "")
+            + f"Authorization: AWS4-HMAC-SHA256 Credential={credentials.access_key}/{self._scope}, "
+            f"SignedHeaders={self._signed}, Signature="
+        )

@@ -1,0 +1,150 @@
+"""One SQS queue behind ports.QueueSource, all through the wire client.
+
+GetQueueUrl and GetQueueAttributes take the same road: an SDK client would cost 9 MB for two small calls.
+"""
+
+import json
+from collections.abc import Sequence
+
+import orjson
+
+from poller.aws.clients import AwsClients
+from poller.aws.errors import clean
+from poller.aws.wire import WireClient
+from poller.core.mapping import SourceArn
+from poller.core.model import JsonObject, QueueFacts, SourceProblem
+from poller.errors import SourceError
+from poller.ports import Failure
+
+# Seconds for calls that do not wait for messages; three attempts fit in.
+CALL_DEADLINE = 10.0
+ATTEMPTS = 3
+_ATTRIBUTES = [
+    "VisibilityTimeout",
+    "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesNotVisible",
+    "ApproximateNumberOfMessagesDelayed",
+    "RedrivePolicy",
+]
+
+
+class SqsQueue:
+    """A queue by its ARN; `open` it before anything else. A second thread makes its own from its own clients."""
+
+    def __init__(self, clients: AwsClients, arn: SourceArn) -> None:
+        self.arn = arn
+        self._clients = clients
+        self._wire: WireClient
+        self._url = ""
+
+    async def open(self) -> QueueFacts:
+        """Finds the queue and reads its attributes.
+
+        GetQueueUrl is not among the permissions that a mapping needs (IAM-1): where it is denied, the URL is put
+        together from the ARN. Raises SourceError, for a missing queue (CFG-40) and for one that may not be read
+        (CFG-42) with AWS's sentence first; ConfigurationError for an unusable endpoint.
+        """
+        self._wire = self._clients.wire("sqs", self.arn.region)
+        name = {"QueueName": self.arn.name, "QueueOwnerAWSAccountId": self.arn.account}
+        try:
+            self._url = str((await self._ask("GetQueueUrl", name)).get("QueueUrl", ""))
+        except SourceError as error:
+            if error.problem is not SourceProblem.DENIED:
+                raise self._explained(error) from error
+        if not self._url:
+            self._url = f"{self._wire.endpoint.rstrip('/')}/{self.arn.account}/{self.arn.name}"
+        try:
+            return await self.describe()
+        except SourceError as error:
+            raise self._explained(error) from error
+
+    async def describe(self) -> QueueFacts:
+        """GetQueueAttributes (IAM-1): visibility timeout in seconds, approximate counts, redrive policy."""
+        data = await self._ask("GetQueueAttributes", {"QueueUrl": self._url, "AttributeNames": _ATTRIBUTES})
+        told = data.get("Attributes") or {}
+        policy = told.get("RedrivePolicy")
+        try:
+            return QueueFacts(
+                visibility_timeout=float(told["VisibilityTimeout"]),
+                visible=int(told.get("ApproximateNumberOfMessages", 0)),
+                in_flight=int(told.get("ApproximateNumberOfMessagesNotVisible", 0)),
+                delayed=int(told.get("ApproximateNumberOfMessagesDelayed", 0)),
+                redrive=json.loads(policy) if policy else None,
+            )
+        except (KeyError, ValueError, TypeError) as error:
+            raise SourceError(
+                SourceProblem.SERVER,
+                f"{self.arn.text} at {self._wire.host} did not tell its attributes in the form that SQS has.",
+            ) from error
+
+    async def receive(
+        self, maximum: int, wait: int, visibility_timeout: int | None, deadline: float
+    ) -> tuple[list[JsonObject], int]:
+        """ReceiveMessage with every attribute (SQS-1), one attempt: the messages, and the bytes of the answer."""
+        body: JsonObject = {
+            "QueueUrl": self._url,
+            "MaxNumberOfMessages": maximum,
+            "WaitTimeSeconds": wait,
+            "MessageSystemAttributeNames": ["All"],
+            "MessageAttributeNames": ["All"],
+        }
+        if visibility_timeout is not None:
+            body["VisibilityTimeout"] = visibility_timeout
+        answer = await self._wire.call("ReceiveMessage", orjson.dumps(body), deadline=deadline)
+        return answer.data.get("Messages") or [], answer.size
+
+    async def delete(self, receipts: Sequence[str]) -> Sequence[Failure]:
+        """DeleteMessageBatch of 1 to 10 receipts (SQS-26): what was refused, by index."""
+        entries = [{"Id": str(i), "ReceiptHandle": receipt} for i, receipt in enumerate(receipts)]
+        data = await self._ask("DeleteMessageBatch", {"QueueUrl": self._url, "Entries": entries})
+        return _failures(data, len(entries))
+
+    async def change_visibility(self, receipts: Sequence[str], seconds: Sequence[int]) -> Sequence[Failure]:
+        """ChangeMessageVisibilityBatch of 1 to 10 receipts: what was refused, by index."""
+        entries = [
+            {"Id": str(i), "ReceiptHandle": receipt, "VisibilityTimeout": timeout}
+            for i, (receipt, timeout) in enumerate(zip(receipts, seconds, strict=True))
+        ]
+        data = await self._ask("ChangeMessageVisibilityBatch", {"QueueUrl": self._url, "Entries": entries})
+        return _failures(data, len(entries))
+
+    async def _ask(self, operation: str, body: JsonObject) -> JsonObject:
+        answer = await self._wire.call(operation, body, deadline=CALL_DEADLINE, attempts=ATTEMPTS)
+        return answer.data
+
+    def _explained(self, error: SourceError) -> SourceError:
+        where = f"Queue {self.arn.text} at {self._wire.host}"
+        if error.problem is SourceProblem.MISSING:
+            return SourceError(
+                error.problem,
+                "Error occurred while ReceiveMessage. SQS Error Code: AWS.SimpleQueueService.NonExistentQueue. "
+                f"SQS Error Message: The specified queue does not exist. {where}: check name, account and region.",
+                error.code,
+            )
+        if error.problem is SourceProblem.DENIED:
+            return SourceError(
+                error.problem,
+                "The provided execution role does not have permissions to call ReceiveMessage on SQS. "
+                f"{where}: allow sqs:ReceiveMessage, sqs:DeleteMessage and sqs:GetQueueAttributes. ({error})",
+                error.code,
+            )
+        return error
+
+
+def _failures(data: JsonObject, sent: int) -> Sequence[Failure]:
+    """What a batch answer refuses; an entry that it does not mention was not done either."""
+    refused = data.get("Failed")
+    done = data.get("Successful") or ()
+    if not refused and len(done) == sent:
+        return ()
+    told = {entry.get("Id"): entry for entry in refused or ()}
+    succeeded = {entry.get("Id") for entry in done} - told.keys()
+    failures = []
+    for index in range(sent):
+        if str(index) in succeeded:
+            continue
+        entry = told.get(str(index), {})
+        code = str(entry.get("Code") or "NotAnswered")
+        message = str(entry.get("Message") or "SQS did not say what became of this entry.")
+        failures.append(Failure(index, code, clean(message)))
+    return failures

@@ -1,0 +1,228 @@
+"""The data plane's client: AWS JSON over http1, signed, with a deadline on every call and errors made ours.
+
+One WireClient speaks to one service in one region. Operations are the service's names, bodies its JSON.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from email.utils import mktime_tz, parsedate_tz
+from typing import Any, NamedTuple, TypeAlias
+from urllib.parse import urlsplit
+
+import orjson
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_before_delay
+from tenacity.wait import wait_random_exponential
+
+from poller.aws import errors
+from poller.aws.credentials import CredentialSource
+from poller.aws.http1 import HttpClient, HttpError, HttpResponse
+from poller.aws.sigv4 import Credentials, Signer
+from poller.clock import Clock
+from poller.core.model import JsonObject, SourceProblem
+from poller.errors import SourceError
+from poller.version import __version__
+
+
+class Protocol(NamedTuple):
+    """How a service is spoken to: the prefix of X-Amz-Target, the AWS JSON version, the name it signs under."""
+
+    target: str
+    json_version: str
+    signing_name: str
+
+
+PROTOCOLS = {
+    "sqs": Protocol("AmazonSQS", "1.0", "sqs"),
+    "kinesis": Protocol("Kinesis_20131202", "1.1", "kinesis"),
+    "dynamodb": Protocol("DynamoDB_20120810", "1.0", "dynamodb"),
+    "dynamodbstreams": Protocol("DynamoDBStreams_20120810", "1.0", "dynamodb"),
+}
+
+# Told once for each exchange: service, operation, "ok" or a SourceProblem, seconds.
+Observer: TypeAlias = Callable[[str, str, str, float], None]
+
+RETRYABLE = frozenset({SourceProblem.THROTTLED, SourceProblem.SERVER, SourceProblem.UNREACHABLE})
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 5.0
+# Below this a refused signature is not the clock's doing: AWS allows five minutes, Date has whole seconds.
+SKEW_SECONDS = 30.0
+
+
+class WireAnswer(NamedTuple):
+    """The answer's JSON object, and the bytes it took on the wire."""
+
+    data: JsonObject
+    size: int
+
+
+class WireClient:
+    """Calls one service. Belongs to the event loop of its HttpClient, which it does not close."""
+
+    def __init__(
+        self,
+        service: str,
+        region: str,
+        *,
+        endpoint: str,
+        http: HttpClient,
+        credentials: CredentialSource,
+        clock: Clock,
+        observe: Observer | None = None,
+    ) -> None:
+        self.service = service
+        self.host = http.authority
+        self.endpoint = endpoint
+        self._prefix = PROTOCOLS[service].target + "."
+        self._http = http
+        self._credentials = credentials
+        self._clock = clock
+        self._observe = observe
+        self._skew = 0.0
+        protocol = PROTOCOLS[service]
+        self._signer = Signer(
+            protocol.signing_name,
+            region,
+            http.authority,
+            urlsplit(endpoint).path or "/",
+            f"application/x-amz-json-{protocol.json_version}",
+        )
+        self._agent = f"User-Agent: esm-poller/{__version__}\r\n".encode()
+
+    async def call(
+        self, operation: str, body: JsonObject | bytes, *, deadline: float, attempts: int = 1
+    ) -> WireAnswer:
+        """One operation within `deadline` seconds, retries included. Raises SourceError.
+
+        With `attempts` above 1, throttles, 5xx and lost connections are tried again after a jittered pause, while
+        the deadline leaves room for it. The operation must be safe to repeat: an answer may have been lost.
+        """
+        payload = body if isinstance(body, bytes) else _encode(body)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + deadline
+        try:
+            return await self._attempt(operation, payload, loop, until)
+        except SourceError as error:
+            if attempts == 1 or error.problem not in RETRYABLE:
+                raise
+            failed: SourceError | None = error
+        # tenacity's first attempt is the one above: its error is raised into it, and the pauses are its own.
+        async for attempt in AsyncRetrying(
+            stop=stop_after_attempt(attempts) | stop_before_delay(until - loop.time()),
+            wait=wait_random_exponential(multiplier=FIRST_PAUSE, max=LONGEST_PAUSE),
+            retry=retry_if_exception(lambda e: isinstance(e, SourceError) and e.problem in RETRYABLE),
+            reraise=True,
+        ):
+            with attempt:
+                if failed is not None:
+                    first, failed = failed, None
+                    raise first
+                return await self._attempt(operation, payload, loop, until)
+        raise AssertionError("tenacity returns or raises")
+
+    async def _attempt(
+        self, operation: str, payload: bytes, loop: asyncio.AbstractEventLoop, until: float
+    ) -> WireAnswer:
+        """One exchange, and a second one when the first was refused for a clock or credentials put right since."""
+        answer = await self._exchange(operation, payload, loop, until, correcting=True)
+        if answer is None:
+            answer = await self._exchange(operation, payload, loop, until, correcting=False)
+        assert answer is not None
+        return answer
+
+    async def _exchange(
+        self, operation: str, payload: bytes, loop: asyncio.AbstractEventLoop, until: float, *, correcting: bool
+    ) -> WireAnswer | None:
+        """None: refused, but its reason is corrected now (only with `correcting`)."""
+        started = loop.time()
+        outcome = ""
+        try:
+            now = self._clock.now()
+            credentials = self._credentials.held(now.mono)
+            if credentials is None:
+                credentials = await self._load_credentials(operation, until)
+            signed = self._signer.sign(credentials, self._prefix + operation, payload, now.wall + self._skew)
+            try:
+                response = await self._http.post(
+                    self._agent + signed, payload, until - loop.time(), idempotent=True
+                )
+            except HttpError as error:
+                raise errors.unreached(self.service, operation, self.host, error) from error
+            if response.status == 200:
+                answer = WireAnswer(self._decode(operation, response.body), len(response.body))
+                outcome = "ok"
+                return answer
+            refusal = errors.read_refusal(response)
+            refused = errors.refused(self.service, operation, self.host, refusal)
+            outcome = refused.problem
+            if correcting and (
+                self._learn_clock(refusal, response, now.wall)
+                or await self._renew_credentials(refusal, operation, credentials, until)
+            ):
+                return None
+            raise refused
+        except SourceError as error:
+            outcome = error.problem
+            raise
+        finally:
+            if outcome and self._observe is not None:  # a cancelled call has no outcome
+                self._observe(self.service, operation, outcome, loop.time() - started)
+
+    def _learn_clock(self, refusal: errors.Refusal, response: HttpResponse, wall: float) -> bool:
+        """Takes the service's time for ours from now on, when a refused signature shows that they differ."""
+        if refusal.code not in errors.CLOCK_SUSPECTS:
+            return False
+        try:
+            told = parsedate_tz((response.header(b"date") or b"").decode("latin-1"))
+            skew = mktime_tz(told) - wall if told else self._skew
+        except (ValueError, OverflowError, TypeError):
+            return False
+        if abs(skew - self._skew) < SKEW_SECONDS:
+            return False
+        self._skew = skew
+        return True
+
+    async def _renew_credentials(
+        self, refusal: errors.Refusal, operation: str, credentials: Credentials, until: float
+    ) -> bool:
+        """Asks for credentials anew after a word that they expired; True when there are others now."""
+        if refusal.code not in errors.EXPIRED_CREDENTIALS:
+            return False
+        self._credentials.reject(credentials, self._clock.now().mono)
+        return await self._load_credentials(operation, until) != credentials
+
+    async def _load_credentials(self, operation: str, until: float) -> Credentials:
+        try:
+            async with asyncio.timeout_at(until):
+                return await self._credentials.load(self._clock.now().mono)
+        except TimeoutError as error:
+            raise SourceError(
+                SourceProblem.CREDENTIALS,
+                f"AWS credentials were not there in time for {self.service} {operation}. Check their source "
+                "(instance or container role, SSO, credential_process).",
+            ) from error
+
+    def _decode(self, operation: str, body: bytes) -> JsonObject:
+        if not body:
+            return {}
+        try:
+            data = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            data = self._decode_leniently(operation, body)
+        if not isinstance(data, dict):
+            raise errors.unreadable(self.service, operation, self.host, "not an object")
+        return data
+
+    def _decode_leniently(self, operation: str, body: bytes) -> Any:
+        """Some services let lone surrogates (a cut emoji) through; orjson does not, the standard library does."""
+        try:
+            return json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise errors.unreadable(self.service, operation, self.host, "broken JSON") from error
+
+
+def _encode(body: JsonObject) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except TypeError:  # a lone surrogate or a number beyond 64 bits
+        return json.dumps(body).encode()
