@@ -81,3 +81,7 @@ class Held:
             if self._renewed:
                 self._renewed.discard(message.id)
         self._budget.give_back(freed)
+
+    def forget_all(self) -> None:
+        """Everything left our hands at once."""
+        self.forget(list(self._messages.values()))

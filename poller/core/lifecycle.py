@@ -1,19 +1,6 @@
 """The states of a mapping and the ways between them (API-3), as a table."""
 
-from enum import StrEnum
-
-
-class MappingState(StrEnum):
-    """AWS's words for what a mapping is at."""
-
-    CREATING = "Creating"
-    ENABLING = "Enabling"
-    ENABLED = "Enabled"
-    DISABLING = "Disabling"
-    DISABLED = "Disabled"
-    UPDATING = "Updating"
-    DELETING = "Deleting"
-
+from poller.core.model import MappingState
 
 TRANSITIONS: dict[MappingState, frozenset[MappingState]] = {
     MappingState.CREATING: frozenset({MappingState.ENABLED, MappingState.DISABLED, MappingState.DELETING}),

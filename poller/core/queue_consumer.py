@@ -114,6 +114,20 @@ class QueueConsumer:
         """What the machine is at."""
         return self._mode
 
+    @property
+    def abandoned(self) -> int:
+        """Messages that were given back although a handler still had them."""
+        return self._abandoned
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether it holds nothing and no call of its own is under way."""
+        return not (self._receives or self._running or self._waiting or self._held or self._changes_under_way)
+
+    def release_budget(self) -> None:
+        """The machine will not be used any more, whatever it held: its bytes go back to the process's budget."""
+        self._held.forget_all()
+
     def deadline(self) -> float | None:
         """The monotonic second at which a Tick is due; None when only facts can change anything."""
         if self._mode is Mode.FINISHED or self._visibility is None:
@@ -305,9 +319,7 @@ class QueueConsumer:
         if self._visibility is not None:
             self._poll(now)
             self._ask_again(now)
-        if self._mode is Mode.STOPPING and not (
-            self._receives or self._running or self._waiting or self._held or self._changes_under_way
-        ):
+        if self._mode is Mode.STOPPING and self.at_rest:
             self._mode = Mode.FINISHED
             self._commands.append(Finished(self._abandoned))
 

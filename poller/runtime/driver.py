@@ -1,0 +1,214 @@
+"""Runs one queue's machine: feeds it facts, executes its commands, arms its one timer.
+
+Only this file touches the machine, from one event loop, so there are no locks. Everything that a command starts
+is a task of one group: nothing is fired and forgotten, and a bug in any of them ends the driver with its traceback
+instead of leaving a mapping that looks alive.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol, assert_never
+
+from poller.clock import Clock
+from poller.core.messages import (
+    ChangeVisibility,
+    Command,
+    Delete,
+    Deleted,
+    Describe,
+    Described,
+    Event,
+    Finished,
+    Hold,
+    Invoke,
+    Invoked,
+    LeaseLapsed,
+    LetGo,
+    Receive,
+    Received,
+    ReceiveFailed,
+    Settled,
+    Tick,
+    VisibilityChanged,
+)
+from poller.core.model import Batch, Instant, InvocationResult, Message
+from poller.core.queue_consumer import QueueConsumer
+from poller.errors import SourceError
+from poller.ports import QueueSource
+from poller.telemetry import Telemetry
+
+CALL_DEADLINE = 10.0  # seconds for a delete, a visibility change or a look at the queue
+
+
+class Dispatch(Protocol):
+    """What the driver needs of the dispatcher."""
+
+    def start(self, batch: Batch, on_done: Callable[[InvocationResult, float], None]) -> None:
+        """Invokes the handler with the batch; `on_done` is called once, later, with the result and the seconds."""
+        ...
+
+
+class Beats(Protocol):
+    """What the driver needs of the heartbeat; both only remember and return at once."""
+
+    def hold(self, messages: tuple[Message, ...]) -> None:
+        """Keep these receipts alive."""
+        ...
+
+    def let_go(self, ids: tuple[str, ...]) -> None:
+        """Forget these."""
+        ...
+
+
+class Driver:
+    """One run of one machine. `run` returns when the machine has finished and raises when anything broke."""
+
+    def __init__(
+        self,
+        machine: QueueConsumer,
+        source: QueueSource,
+        dispatcher: Dispatch,
+        clock: Clock,
+        telemetry: Telemetry,
+        beats: Beats | None,
+    ) -> None:
+        self._machine = machine
+        self._source = source
+        self._dispatcher = dispatcher
+        self._clock = clock
+        self._telemetry = telemetry
+        self._beats = beats
+        self._tasks = asyncio.TaskGroup()
+        self._finished: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0.0
+        self._at_rest: asyncio.Future[None] | None = None
+
+    async def run(self, *facts: Event) -> int:
+        """Feeds the first facts and works until the machine has finished; the number of abandoned messages.
+
+        Cancelling it cancels the calls in flight; their messages come back by their visibility timeout.
+        """
+        try:
+            async with self._tasks:
+                for fact in facts:
+                    self.feed(fact)
+                return await self._finished
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._at_rest is not None and not self._at_rest.done():
+                self._at_rest.set_result(None)
+
+    async def rest(self) -> None:
+        """Waits until the machine, paused, holds nothing and waits for nothing; or until it has finished."""
+        if self._machine.at_rest or self._finished.done():
+            return
+        if self._at_rest is None or self._at_rest.done():
+            self._at_rest = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._at_rest)
+
+    def feed(self, event: Event) -> None:
+        """A fact; ignored once the machine has finished. A bug in here ends `run` with its exception."""
+        if not self._finished.done():
+            self._step(event, self._clock.now())
+
+    def _step(self, event: Event, now: Instant) -> None:
+        try:
+            self._telemetry.on_event(event, now)
+            for command in self._machine.handle(event, now):
+                self._telemetry.on_command(command, now)
+                self._execute(command)
+            self._arm(now)
+            if self._at_rest is not None and not self._at_rest.done() and self._machine.at_rest:
+                self._at_rest.set_result(None)
+        except Exception as error:  # noqa: BLE001 - whoever called feed cannot mend it: `run` raises it
+            if not self._finished.done():
+                self._finished.set_exception(error)
+
+    def _execute(self, command: Command) -> None:
+        match command:
+            case Receive():
+                self._tasks.create_task(self._receive(command))
+            case Invoke(batch):
+                self._dispatcher.start(batch, lambda result, seconds: self._invoked(batch, result, seconds))
+            case Delete(messages):
+                self._tasks.create_task(self._delete(messages))
+            case ChangeVisibility():
+                self._tasks.create_task(self._change_visibility(command))
+            case Describe():
+                self._tasks.create_task(self._describe())
+            case Hold(messages):
+                if self._beats is not None:
+                    self._beats.hold(messages)
+            case LetGo(ids):
+                if self._beats is not None:
+                    self._beats.let_go(ids)
+            case Settled() | LeaseLapsed():
+                pass  # told to the telemetry, which has seen it
+            case Finished(abandoned):
+                self._finished.set_result(abandoned)
+            case _:
+                assert_never(command)
+
+    def _invoked(self, batch: Batch, result: InvocationResult, seconds: float) -> None:
+        self._telemetry.invoked(seconds)
+        self.feed(Invoked(batch, result))
+
+    async def _receive(self, order: Receive) -> None:
+        try:
+            messages, size = await self._source.receive(
+                order.maximum, order.wait, order.visibility_timeout, order.deadline
+            )
+        except SourceError as error:
+            self.feed(ReceiveFailed(order.poll, error.problem, str(error)))
+        else:
+            self.feed(Received(order.poll, messages, size))
+
+    async def _delete(self, messages: tuple[Message, ...]) -> None:
+        try:
+            refused = await self._source.delete([message.receipt for message in messages])
+        except SourceError as error:
+            self.feed(Deleted(messages, messages, str(error)))
+        else:
+            failed = tuple([messages[entry.index] for entry in refused])
+            self.feed(Deleted(messages, failed, refused[0].code if refused else ""))
+
+    async def _change_visibility(self, order: ChangeVisibility) -> None:
+        receipts = [message.receipt for message in order.messages]
+        try:
+            refused = await self._source.change_visibility(receipts, order.seconds)
+        except SourceError:
+            failed = order.messages
+        else:
+            failed = tuple(order.messages[entry.index] for entry in refused)
+        self.feed(VisibilityChanged(order.messages, failed))
+
+    async def _describe(self) -> None:
+        try:
+            facts = await self._source.describe()
+        except SourceError as error:
+            self._telemetry.describe_failed(error.problem, str(error), self._clock.now())
+            return  # the machine asks again
+        self.feed(Described(facts))
+
+    def _arm(self, now: Instant) -> None:
+        """One timer: an earlier one than needed may fire, a later one may not."""
+        due = self._machine.deadline()
+        if due is None or self._finished.done():
+            return
+        if self._timer is not None:
+            if self._timer_due <= due:
+                return
+            self._timer.cancel()
+        self._timer_due = due
+        delay = max(0.0, due - now.mono)
+        self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        if self._finished.done():
+            return
+        now = self._clock.now()
+        # timers of a loop may fire a moment early; the machine never sees a time before its own deadline
+        self._step(Tick(), Instant(now.wall, max(now.mono, self._timer_due)))

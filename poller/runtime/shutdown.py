@@ -1,0 +1,37 @@
+"""What happens on SIGTERM, in its order: ask no more, let the handlers finish, give the rest back, then leave.
+
+The machines keep the order within a mapping (core/queue_consumer.py); here is the order of the process, and its
+deadline.
+"""
+
+import asyncio
+from collections.abc import Collection
+
+from poller.core.messages import Request
+from poller.runtime.coordinator import Coordinator
+
+RESERVE = 2.0  # seconds before the deadline at which what still runs is given back
+RESERVE_PART = 0.2  # of a short deadline
+
+
+async def stop_all(coordinators: Collection[Coordinator], timeout: float) -> int:
+    """Stops all mappings within `timeout` seconds; the number of messages whose handlers had to be abandoned.
+
+    Shortly before the deadline the messages of handlers that still run are given back (visibility 0), so that
+    another worker has them at once.
+    """
+    running = {coordinator.task for coordinator in coordinators if not coordinator.task.done()}
+    if running:
+        for coordinator in coordinators:
+            coordinator.request(Request.STOP)
+        reserve = min(RESERVE, timeout * RESERVE_PART)
+        _, running = await asyncio.wait(running, timeout=timeout - reserve)
+        if running:
+            for coordinator in coordinators:
+                coordinator.request(Request.ABANDON)
+            _, running = await asyncio.wait(running, timeout=reserve)
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running, timeout=reserve)
+    return sum(coordinator.abandoned for coordinator in coordinators)
