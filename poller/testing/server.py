@@ -1,0 +1,240 @@
+"""The embedded AWS over HTTP, in AWS JSON 1.0 and 1.1: any SDK, poller and load test may be its client.
+
+One asyncio protocol on a C parser, no task per request: it is also the endpoint of the benchmark. Signatures are
+not looked at.
+"""
+
+import asyncio
+import email.utils
+import itertools
+from collections import deque
+from typing import Any, Final, Self
+
+import httptools
+import orjson
+
+from poller.clock import Clock
+from poller.core.model import JsonObject
+from poller.errors import ListenError
+from poller.testing.faults import Faults
+from poller.testing.service import Answer, Dropped, Parked, SqsService
+from poller.testing.sqs import Sqs
+from poller.testing.sqs_errors import SqsError
+
+_TARGET: Final = "AmazonSQS."
+_LARGEST_BODY: Final = 16 * 1024 * 1024
+_REASONS: Final = {200: "OK", 400: "Bad Request", 403: "Forbidden", 413: "Content Too Large", 500: "Error"}
+
+
+class EmbeddedAws:
+    """SQS on a port of this machine, with its state, faults and counters at hand.
+
+        async with EmbeddedAws() as aws:
+            client = boto3.client("sqs", endpoint_url=aws.url, ...)
+
+    `clock` is the system's unless one is given; `port` 0 takes a free one. `abandoned_polls_take` imitates other
+    stand-ins: a long poll whose client is gone still takes the next message. After `close`, `start` listens on
+    the same port again, with the same queues: that is how a test takes AWS away for a while.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        region: str = "us-east-1",
+        account: str = "000000000000",
+        abandoned_polls_take: bool = False,
+    ) -> None:
+        self.host = host
+        self.port = port
+        self.abandoned_polls_take = abandoned_polls_take
+        self.service = SqsService(clock, Sqs(region=region, account=account))
+        self.connections: set[_Connection] = set()
+        self._server: asyncio.Server | None = None
+        self._numbers = itertools.count(1)
+        self._date = (0, b"")
+
+    @property
+    def url(self) -> str:
+        """Where it listens, as an endpoint_url."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    @property
+    def sqs(self) -> Sqs:
+        """The state machine: its queues can be looked at directly."""
+        return self.service.sqs
+
+    @property
+    def faults(self) -> Faults:
+        """What the next calls shall meet."""
+        return self.service.faults
+
+    async def start(self) -> None:
+        """Listens; raises errors.ListenError when the address is taken or not ours."""
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(lambda: _Connection(self), self.host, self.port)
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ListenError(
+                f"cannot listen on {self.host}:{self.port}: {reason}; choose another port, or 0 for a free one"
+            ) from error
+        self.port = self._server.sockets[0].getsockname()[1]
+        self.sqs.url = self.url
+
+    async def close(self) -> None:
+        """Listens no more and closes every connection; the queues stay."""
+        if self._server is None:
+            return
+        self._server.close()
+        for connection in list(self.connections):
+            connection.abort()
+        await self._server.wait_closed()
+        self._server = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    def head(self, status: int, length: int, error: SqsError | None) -> bytes:
+        """Status line and headers of an answer."""
+        wall = int(self.service.clock.now().wall)
+        if self._date[0] != wall:
+            self._date = (wall, email.utils.formatdate(wall, usegmt=True).encode())
+        fault = ""
+        if error is not None:
+            side = "Sender" if error.sender_fault else "Receiver"
+            fault = f"x-amzn-query-error: {error.code};{side}\r\n"
+        return (
+            b"HTTP/1.1 %d %b\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: %d\r\n"
+            b"x-amzn-RequestId: 00000000-0000-4000-8000-%012x\r\n%bDate: %b\r\n\r\n"
+        ) % (
+            status,
+            _REASONS.get(status, "Error").encode(),
+            length,
+            next(self._numbers),
+            fault.encode("latin-1", "replace"),
+            self._date[1],
+        )
+
+
+class _Connection(asyncio.Protocol):
+    """One client: parses, hands each request to the service, answers in order."""
+
+    def __init__(self, aws: EmbeddedAws) -> None:
+        self._aws = aws
+        self._transport: Any = None
+        self._parser = httptools.HttpRequestParser(self)
+        self._target = b""
+        self._body: list[bytes] = []
+        self._size = 0
+        self._busy = False
+        self._last = False
+        self._parked: Parked | None = None
+        self._behind: deque[tuple[bytes, bytes, bytes | None, bool]] = deque()
+
+    # --- the transport ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._aws.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._aws.connections.discard(self)
+        self._behind.clear()
+        if self._parked is not None and not self._aws.abandoned_polls_take:
+            self._parked.cancel()
+        self._parked = None
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self.abort()
+        except httptools.HttpParserError:
+            self._last = True
+            self._write(SqsError("MalformedHttpRequestException", "This is not an HTTP request.", 400))
+
+    def abort(self) -> None:
+        """Closes without an answer."""
+        self._transport.abort()
+
+    # --- the parser ---
+
+    def on_message_begin(self) -> None:
+        self._target, self._body, self._size = b"", [], 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if len(name) == 12 and name.lower() == b"x-amz-target":
+            self._target = value
+
+    def on_body(self, body: bytes) -> None:
+        self._size += len(body)
+        if self._size <= _LARGEST_BODY:
+            self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        body = None if self._size > _LARGEST_BODY else b"".join(self._body)
+        request = (self._parser.get_method(), self._target, body, self._parser.should_keep_alive())
+        if self._busy:
+            self._behind.append(request)
+        else:
+            self._handle(*request)
+
+    # --- requests ---
+
+    def _handle(self, method: bytes, target: bytes, body: bytes | None, keep_alive: bool) -> None:
+        self._busy = True
+        self._last = not keep_alive
+        if method != b"POST":
+            self._write({"status": "running"})
+            return
+        if body is None:
+            self._last = True
+            self._write(SqsError("RequestEntityTooLargeException", "The request is longer than 16 MiB.", 413))
+            return
+        operation = target.decode("latin-1")
+        if not operation.startswith(_TARGET):
+            text = "The embedded AWS speaks AWS JSON for SQS: X-Amz-Target must begin with AmazonSQS."
+            self._write(SqsError("UnknownOperationException", text, 400))
+            return
+        try:
+            request = orjson.loads(body) if body else {}
+        except orjson.JSONDecodeError:
+            request = None
+        if not isinstance(request, dict):
+            self._write(SqsError("SerializationException", "The body is not a JSON object.", 400))
+            return
+        parked = self._aws.service.call(operation[len(_TARGET) :], request, self._answer)
+        if parked is not None:  # else it is answered, and what was sent behind it may be parked by now
+            self._parked = parked
+
+    def _answer(self, answer: Answer) -> None:
+        self._parked = None
+        match answer:
+            case Dropped():
+                self.abort()
+            case _:
+                self._write(answer)
+
+    def _write(self, answer: JsonObject | SqsError) -> None:
+        if self._transport.is_closing():
+            return
+        if isinstance(answer, SqsError):
+            payload = orjson.dumps({"__type": answer.type, "message": answer.message})
+            head = self._aws.head(answer.status, len(payload), answer)
+        else:
+            payload = orjson.dumps(answer)
+            head = self._aws.head(200, len(payload), None)
+        self._transport.write(head + payload)
+        self._busy = False
+        if self._last:
+            self._transport.close()
+        elif self._behind:
+            self._handle(*self._behind.popleft())
