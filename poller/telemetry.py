@@ -1,8 +1,7 @@
 """What crosses the driver, told to people: each event and command becomes numbers, and now and then a log line.
 
 Log lines go to the logger "poller" with `action`, a stable word for programs, and `mapping` in `extra`; nothing is
-configured here. No body and no receipt handle is ever logged, message ids only of failures and only a few. A
-failure that repeats is told at once and then every 30 s with a count: an outage of an hour is no flood.
+configured here. No body and no receipt handle is ever logged, and of message ids only the first few.
 
 The hot words (Received, Invoke, Settled, Deleted) cost additions on slots; a test holds them to that.
 """
@@ -34,15 +33,9 @@ from poller.core.messages import (
 )
 from poller.core.model import Instant, JsonObject, MappingState, Message, SourceProblem
 from poller.metrics_stats import CallOutcome, MappingStats, PollOutcome, RestartReason, RetryReason
-
-TELL_EVERY = 30.0
-"""Seconds between two log lines about the same failure."""
-
-MOST_KINDS = 20
-"""Kinds of failure told apart for each mapping; what comes after is told together."""
+from poller.telling import Teller, one_line
 
 MOST_IDS = 5
-MOST_DETAIL = 300
 
 _SUCCESS = InvocationOutcome.SUCCESS
 _RECORDS = PollOutcome.RECORDS
@@ -54,25 +47,6 @@ _RETRY_REASONS = {
 }
 
 
-class Repeats:
-    """Which repeated failure is due to be told again."""
-
-    def __init__(self) -> None:
-        self._told: dict[tuple[str, str], tuple[float, int]] = {}
-
-    def due(self, action: str, kind: str, mono: float) -> int | None:
-        """How many of this kind went untold since the last line; None when this one shall go untold too."""
-        key = (action, kind)
-        if key not in self._told and len(self._told) >= MOST_KINDS:
-            key = (action, "")
-        told_at, untold = self._told.get(key, (mono - TELL_EVERY, 0))
-        if mono - told_at < TELL_EVERY:
-            self._told[key] = (told_at, untold + 1)
-            return None
-        self._told[key] = (mono, 0)
-        return untold
-
-
 class Telemetry:
     """Watches one mapping. The driver calls `on_event` before its machine sees the event, `on_command` for each
     command in order, both from the event loop's thread, and `invoked` right before it feeds an Invoked.
@@ -80,8 +54,7 @@ class Telemetry:
 
     def __init__(self, stats: MappingStats, logger: logging.Logger | None = None) -> None:
         self._stats = stats
-        self._log = logger or logging.getLogger("poller")
-        self._repeats = Repeats()
+        self._teller = Teller(stats.name, logger or logging.getLogger("poller"))
         self._seconds: float | None = None
         self._polls: dict[int, float] = {}
         self._failed_polls = 0
@@ -129,13 +102,15 @@ class Telemetry:
         """GetQueueAttributes failed: no event tells the machine, but people want to know."""
         detail = one_line(detail)
         self._stats.last_problem = f"{problem.value}: {detail}"
-        self._failure("describe_failed", problem.value, f"cannot read the queue's attributes: {detail}", now)
+        self._teller.failure(
+            "describe_failed", problem.value, f"cannot read the queue's attributes: {detail}", now
+        )
 
     def extension_failed(self, count: int, detail: str, now: Instant) -> None:
         """The heartbeat could not extend `count` receipts."""
         self._stats.visibility_extensions[CallOutcome.ERROR] += count
         text = f"the visibility of {count} messages was not extended: {one_line(detail)}"
-        self._failure("extension_failed", "", text, now, events=count)
+        self._teller.failure("extension_failed", "", text, now, events=count)
 
     def loop_blocked(self, added: float, so_far: float, now: Instant) -> None:
         """The mapping's handler is blocking the event loop: `added` seconds since the last call, `so_far` in all.
@@ -147,14 +122,14 @@ class Telemetry:
             f"its handler has been blocking the event loop for {so_far:.1f} s: nothing else runs meanwhile;"
             " make it a plain function (it then runs in a thread) or await what it waits for"
         )
-        self._failure("loop_blocked", "", text, now, seconds=round(so_far, 3))
+        self._teller.failure("loop_blocked", "", text, now, seconds=round(so_far, 3))
 
     def state_changed(self, state: MappingState, now: Instant, reason: str = "") -> None:
         """The mapping is in another of AWS's states."""
         self._stats.state = state
         if state in {MappingState.CREATING, MappingState.ENABLING}:
             self._begin_waiting(now)
-        self._tell(
+        self._teller.tell(
             logging.INFO, "state_changed", f"{state.value}{f': {one_line(reason)}' if reason else ''}", state=state
         )
 
@@ -163,7 +138,7 @@ class Telemetry:
         stats = self._stats
         stats.crashed = one_line(f"{type(error).__name__}: {error}")
         self._remember(stats.crashed, now)
-        self._tell(logging.ERROR, "crashed", f"its driver ended: {stats.crashed}", exc_info=error)
+        self._teller.tell(logging.ERROR, "crashed", f"its driver ended: {stats.crashed}", exc_info=error)
 
     def restarted(self, now: Instant) -> None:
         """The driver runs again after a crash."""
@@ -172,7 +147,7 @@ class Telemetry:
         stats.worker_restarts[RestartReason.CRASH] += 1
         self._polls.clear()
         self._begin_waiting(now)
-        self._tell(logging.WARNING, "restarted", "its driver was started again")
+        self._teller.tell(logging.WARNING, "restarted", "its driver was started again")
 
     # --- polling ---
 
@@ -223,13 +198,13 @@ class Telemetry:
         stats.last_problem = f"{event.problem.value}: {detail}"
         self._remember(stats.last_problem, now)
         text = f"cannot receive ({event.problem.value}): {detail}"
-        self._failure("poll_failed", event.problem.value, text, now, problem=event.problem)
+        self._teller.failure("poll_failed", event.problem.value, text, now, problem=event.problem)
 
     def _recovered(self, mono: float) -> None:
         if self._failed_polls:
             failures, seconds = self._failed_polls, mono - self._failing_since
             text = f"receiving again after {failures} failures in {seconds:.0f} s"
-            self._tell(logging.INFO, "poll_recovered", text, failures=failures, seconds=round(seconds, 3))
+            self._teller.tell(logging.INFO, "poll_recovered", text, failures=failures, seconds=round(seconds, 3))
         self._failed_polls = 0
         self._stats.last_problem = None
 
@@ -274,6 +249,12 @@ class Telemetry:
             self._lost(command.stale, now)
         if outcome is not _SUCCESS:
             self._attempt_failed(command, now)
+        elif self._teller.debug:
+            batch = command.batch
+            text = f"batch {batch.number} of {len(batch.messages)} messages done in {seconds or 0.0:.3f} s"
+            self._teller.tell(
+                logging.DEBUG, "batch_done", text, batch=batch.number, message_ids=_few(batch.messages)
+            )
 
     def _attempt_failed(self, command: Settled, now: Instant) -> None:
         stats = self._stats
@@ -283,17 +264,22 @@ class Telemetry:
         stats.failed_invoke_events += len(failed)
         detail = one_line(command.detail)
         self._remember(detail or outcome.value, now)
-        fields = {"outcome": outcome, "batch": batch.number, "events": len(batch.messages), "failed": len(failed)}
+        fields: dict[str, Any] = {
+            "outcome": outcome,
+            "batch": batch.number,
+            "events": len(batch.messages),
+            "failed": len(failed),
+        }
         what = f"{len(failed)} of {len(batch.messages)} messages failed" if command.succeeded else "a batch failed"
         text = f"{what} ({outcome.value}): {detail}"
         kind = f"{outcome.value} {detail.partition(':')[0]}"
         if command.retry_in is None:
-            self._failure("batch_failed", kind, text, now, **fields, message_ids=_few(failed))
+            self._teller.failure("batch_failed", kind, text, now, **fields, message_ids=_few(failed))
             return
         stats.retries[_RETRY_REASONS.get(outcome, RetryReason.ERROR)] += 1
         stats.retried_events += len(batch.messages)
         text = f"{text}; again in {command.retry_in:.1f} s"
-        self._failure("batch_retried", kind, text, now, **fields, retry_in=round(command.retry_in, 3))
+        self._teller.failure("batch_retried", kind, text, now, **fields, retry_in=round(command.retry_in, 3))
 
     # --- settling ---
 
@@ -311,7 +297,7 @@ class Telemetry:
         self._undeleted.difference_update(message.id for message in event.messages)
         self._undeleted.update(message.id for message in event.failed)
         text = f"{failed} of {len(event.messages)} messages not deleted, trying again: {one_line(event.detail)}"
-        self._failure("delete_failed", "", text, now, events=failed, message_ids=_few(event.failed))
+        self._teller.failure("delete_failed", "", text, now, events=failed, message_ids=_few(event.failed))
 
     def _change_visibility(self, command: ChangeVisibility, now: Instant) -> None:
         del now
@@ -322,7 +308,7 @@ class Telemetry:
         self._stats.released_events[reason] += len(event.messages) - len(event.failed)
         if event.failed:
             text = f"{len(event.failed)} messages not given back: they return when their visibility timeout ends"
-            self._failure("release_failed", reason, text, now, reason=reason, events=len(event.failed))
+            self._teller.failure("release_failed", reason, text, now, reason=reason, events=len(event.failed))
 
     def _extended(self, event: Extended, now: Instant) -> None:
         del now
@@ -335,7 +321,7 @@ class Telemetry:
         self._stats.visibility_lost_events += len(done)
         text = f"{len(command.messages)} messages let go: {one_line(command.detail)}"
         count = len(command.messages)
-        self._failure("lease_lapsed", "", text, now, events=count, message_ids=_few(command.messages))
+        self._teller.failure("lease_lapsed", "", text, now, events=count, message_ids=_few(command.messages))
 
     def _lost(self, count: int, now: Instant) -> None:
         self._stats.visibility_lost_events += count
@@ -343,7 +329,7 @@ class Telemetry:
             f"{count} messages were done only after their visibility timeout: they are likely to run twice;"
             " lengthen the queue's timeout or set Poller.Heartbeat"
         )
-        self._failure("visibility_lost", "", text, now, events=count)
+        self._teller.failure("visibility_lost", "", text, now, events=count)
 
     # --- the mapping ---
 
@@ -354,7 +340,7 @@ class Telemetry:
     def _requested(self, event: Requested, now: Instant) -> None:
         if event.request is Request.RESUME:
             self._begin_waiting(now)
-        self._tell(logging.DEBUG, "requested", event.request.value, request=event.request)
+        self._teller.tell(logging.DEBUG, "requested", event.request.value, request=event.request)
 
     def _finished(self, command: Finished, now: Instant) -> None:
         del now
@@ -363,35 +349,13 @@ class Telemetry:
             text = (
                 f"ended with {command.abandoned} messages still in the hands of its handler; they were given back"
             )
-            self._tell(logging.WARNING, "finished", text, abandoned=command.abandoned)
+            self._teller.tell(logging.WARNING, "finished", text, abandoned=command.abandoned)
         else:
-            self._tell(logging.INFO, "finished", "ended, nothing left in hand", abandoned=0)
-
-    # --- telling ---
+            self._teller.tell(logging.INFO, "finished", "ended, nothing left in hand", abandoned=0)
 
     def _remember(self, error: str, now: Instant) -> None:
         self._stats.last_error = error
         self._stats.last_error_at = now.wall
-
-    def _failure(self, action: str, kind: str, text: str, now: Instant, **fields: object) -> None:
-        untold = self._repeats.due(action, kind, now.mono)
-        if untold is None:
-            return
-        if untold:
-            text = f"{text} ({untold} more like this since the last line)"
-        self._tell(logging.WARNING, action, text, untold=untold, **fields)
-
-    def _tell(
-        self, level: int, action: str, text: str, exc_info: BaseException | None = None, **fields: object
-    ) -> None:
-        extra = {"action": action, "mapping": self._stats.name, **fields}
-        self._log.log(level, "%s: %s", self._stats.name, text, exc_info=exc_info, extra=extra)
-
-
-def one_line(text: str) -> str:
-    """The text without line breaks and other control characters, and not longer than a log line bears."""
-    clean = " ".join("".join(char if char.isprintable() else " " for char in text[: 2 * MOST_DETAIL]).split())
-    return clean if len(clean) <= MOST_DETAIL else f"{clean[: MOST_DETAIL - 1]}…"
 
 
 def _few(messages: Iterable[Message]) -> list[str]:

@@ -1,0 +1,90 @@
+"""The metrics listener: /metrics for Prometheus; /livez, /readyz and /startupz for whoever restarts processes.
+
+It reads shared objects only and may run in another thread, with an event loop of its own, so that it answers while
+a handler blocks the main one.
+"""
+
+from aiohttp import web
+from prometheus_client.exposition import choose_encoder
+
+from poller.core.liveness import LivenessFacts, stuck
+from poller.core.model import MappingState
+from poller.http import answers
+from poller.metrics import Metrics
+from poller.metrics_stats import MappingStats
+
+_ON_THE_WAY = frozenset({MappingState.CREATING, MappingState.ENABLING, MappingState.UPDATING})
+
+
+def stuck_mappings(metrics: Metrics) -> list[str]:
+    """One line for each mapping that makes no progress, naming it and why; empty while all is well."""
+    now = metrics.clock.now().mono
+    lines = []
+    for stats in metrics.mappings():
+        reason = stuck(_facts(stats), now)
+        if reason is not None:
+            lines.append(f"{stats.name}: {reason}")
+    return lines
+
+
+def unready_mappings(metrics: Metrics) -> list[str]:
+    """One line for each mapping that shall run and does not yet; one that is switched off keeps nobody waiting."""
+    lines = []
+    for stats in metrics.mappings():
+        if stats.crashed is not None:
+            lines.append(f"{stats.name}: its driver ended: {stats.crashed}")
+        elif stats.state in _ON_THE_WAY:
+            why = f": {stats.last_problem}" if stats.last_problem else ""
+            lines.append(f"{stats.name}: {stats.state.value}{why}")
+    return lines
+
+
+def health_app(metrics: Metrics) -> web.Application:
+    """The application for Settings.Metrics.Listen."""
+
+    async def exposition(request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(",".join(request.headers.getall("Accept", [])))
+        registry = metrics.registry
+        if names := request.query.getall("name[]", []):
+            registry = registry.restricted_registry(names)  # type: ignore[assignment]  # it only needs collect()
+        return web.Response(body=encode(registry), headers={"Content-Type": content_type})
+
+    async def livez(_request: web.Request) -> web.Response:
+        return _verdict(stuck_mappings(metrics))
+
+    async def readyz(_request: web.Request) -> web.Response:
+        return _verdict(unready_mappings(metrics))
+
+    async def startupz(_request: web.Request) -> web.Response:
+        if not metrics.process.started:
+            return _verdict(["poller is starting"])
+        creating = MappingState.CREATING
+        waiting = [f"{stats.name}: {creating.value}" for stats in metrics.mappings() if stats.state is creating]
+        return _verdict(waiting)
+
+    app = web.Application(middlewares=[answers.readable_errors])
+    app.router.add_get("/metrics", exposition)
+    app.router.add_get("/livez", livez)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/startupz", startupz)
+    return app
+
+
+def _verdict(problems: list[str]) -> web.Response:
+    if problems:
+        return answers.text("".join(f"{problem}\n" for problem in problems), 503)
+    return answers.text("ok\n")
+
+
+def _facts(stats: MappingStats) -> LivenessFacts:
+    gauges = stats.gauges()
+    return LivenessFacts(
+        state=stats.state,
+        finished=stats.finished,
+        polling=gauges.polling,
+        waiting_since=stats.waiting_since,
+        last_problem=stats.last_problem,
+        invoking_since=gauges.invoking_since,
+        invocation_timeout=stats.mapping.handler.timeout,
+        crashed=stats.crashed,
+    )

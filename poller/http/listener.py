@@ -1,0 +1,124 @@
+"""Where we listen: addresses as written in the configuration, sockets, and the running application on one."""
+
+import errno
+import ipaddress
+import re
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from poller.errors import ConfigurationError, ListenError
+
+ON_LOOPBACK: web.AppKey[bool] = web.AppKey("on_loopback", bool)
+"""Set by `start_listener` before the application answers: whether only this machine can reach it."""
+
+_ADDRESS = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^:\[\]\s]*)):(?P<port>\d{1,5})")
+_CLOSE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A host (empty: every interface) and a port (0: the system chooses one)."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A listener at work; `address` has the real port."""
+
+    address: Address
+    close: Callable[[], Awaitable[None]]
+
+
+def parse_address(text: str, setting: str) -> Address:
+    """Takes `127.0.0.1:9464`, `[::1]:9464` or `:9464` apart.
+
+    `setting` is where the text stands in the configuration file, for the ConfigurationError that is raised when it
+    is anything else.
+    """
+    match = _ADDRESS.fullmatch(text)
+    if match is None or int(match["port"]) > 65_535:
+        raise ConfigurationError(
+            f"{setting}: {text!r} is not an address to listen on;"
+            ' write host:port, such as 127.0.0.1:9464, [::1]:9464 or :9464, or "" to switch it off.'
+        )
+    return Address(match["v6"] or match["host"] or "", int(match["port"]))
+
+
+async def start_listener(app: web.Application, address: Address, setting: str) -> Running:
+    """Serves the application until `close` is called, in the running event loop.
+
+    Raises ListenError, one sentence that names `setting`, when the address cannot be had.
+    """
+    try:
+        bound = _bind(address)
+    except OSError as error:
+        raise ListenError(_refusal(address, setting, error)) from None
+    app[ON_LOOPBACK] = address.loopback
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSE_SECONDS)
+    try:
+        await runner.setup()
+        await web.SockSite(runner, bound).start()
+    except BaseException:
+        bound.close()
+        await runner.cleanup()
+        raise
+    return Running(Address(address.host, bound.getsockname()[1]), runner.cleanup)
+
+
+def _bind(address: Address) -> socket.socket:
+    if not address.host:
+        return _bind_everywhere(address.port)
+    family, *_, where = socket.getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    return socket.create_server((str(where[0]), int(where[1])), family=family)
+
+
+def _bind_everywhere(port: int) -> socket.socket:
+    # one socket for both families, so that port 0 is one port
+    if socket.has_dualstack_ipv6():
+        try:
+            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise
+            # a kernel may know IPv6 and yet have none switched on
+    return socket.create_server(("", port))
+
+
+def _refusal(address: Address, setting: str, error: OSError) -> str:
+    what = f"cannot listen on {address}"
+    if isinstance(error, socket.gaierror):
+        return (
+            f"{setting}: {what}: {address.host!r} is not a host that this machine knows; write an address of it."
+        )
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"{setting}: {what}: another process has the port (perhaps another poller); end it,"
+            f' or give {setting} another port, or "" to switch it off.'
+        )
+    if error.errno == errno.EADDRNOTAVAIL:
+        return (
+            f"{setting}: {what}: {address.host} is not an address of this machine; write 127.0.0.1 or one that is."
+        )
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return f"{setting}: {what}: not allowed to; ports below 1024 are reserved, so write a higher one."
+    return f"{setting}: {what}: {error.strerror or error}; write another address."

@@ -1,0 +1,157 @@
+"""The mappings as a table on a terminal: what `poller status` prints and `poller run` shows live.
+
+It knows the JSON of /v1/mappings and nothing behind it, so that it shows this process and any other alike.
+"""
+
+import json
+from http.client import HTTPException
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import ProxyHandler, Request, build_opener
+
+from rich.console import Console, Group, RenderableType
+from rich.constrain import Constrain
+from rich.table import Table
+from rich.text import Text
+
+from poller.core.model import JsonObject
+from poller.errors import ConfigurationError, PollerError
+
+_FETCH_SECONDS = 5.0
+_LONGEST_ANSWER = 16 << 20
+_WIDEST = 110
+
+_STATE_STYLES = {"Enabled": "green", "Disabled": "dim", "Deleting": "dim"}
+
+
+class StatusUnavailable(PollerError):  # noqa: N818 - named for what has happened
+    """The daemon did not tell its status."""
+
+
+def fetch(url: str) -> JsonObject:
+    """The status that the daemon at `url` (such as http://127.0.0.1:9465) tells: the body of /v1/mappings.
+
+    Raises ConfigurationError for an URL that is none, StatusUnavailable in one sentence when there is no answer or
+    a wrong one.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        raise ConfigurationError(f"--url: {url!r} is not an URL; write one such as http://127.0.0.1:9465.")
+    request = Request(f"{url.rstrip('/')}/v1/mappings", headers={"Accept": "application/json"})  # noqa: S310 - checked above
+    # a proxy for the internet is no way to a daemon on this machine
+    opener = build_opener(ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=_FETCH_SECONDS) as answer:
+            body = json.loads(answer.read(_LONGEST_ANSWER))
+    except HTTPError as error:
+        with error:
+            said = error.read(300).decode("utf-8", "replace").strip().partition("\n")[0]
+        raise StatusUnavailable(
+            f"{url} answered {error.code} ({said or error.reason}): is this the ControlApi address of a poller?"
+        ) from None
+    except (URLError, OSError) as error:
+        reason = error.reason if isinstance(error, URLError) else error
+        raise StatusUnavailable(
+            f"no poller answers at {url} ({reason}): start one with `poller run`,"
+            " or give the address of its Settings.ControlApi.Listen with --url."
+        ) from None
+    except (HTTPException, ValueError):
+        body = None
+    if not isinstance(body, dict) or not isinstance(body.get("mappings"), list):
+        raise StatusUnavailable(
+            f"{url} did not answer with a status: give the address of Settings.ControlApi.Listen with --url."
+        )
+    return body
+
+
+def table(status: JsonObject) -> RenderableType:
+    """The table of a body of /v1/mappings, with the last error of each mapping below; fits 80 columns."""
+    mappings = status["mappings"]
+    if not mappings:
+        return Text("no mappings")
+    # numbers keep their full width; the name and the last result share what is left
+    view = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold", expand=True)
+    view.add_column("name", no_wrap=True, overflow="ellipsis", ratio=4)
+    view.add_column("state", no_wrap=True)
+    for heading in ("in/s", "lag", "in\nflight", "batch", "ok", "failed", "retries"):
+        view.add_column(heading, justify="right", no_wrap=True, vertical="bottom")
+    view.add_column("last\nresult", no_wrap=True, overflow="ellipsis", ratio=3)
+    for mapping in mappings:
+        view.add_row(*_row(mapping))
+    errors = [_error_line(mapping) for mapping in mappings if mapping.get("last_error")]
+    return Group(Constrain(view, _WIDEST), *errors)
+
+
+def show(status: JsonObject, console: Console) -> None:
+    """Prints the table."""
+    console.print(table(status))
+
+
+def _row(mapping: JsonObject) -> list[Text]:
+    state = "Finished" if mapping.get("finished") else str(mapping.get("state", "?"))
+    result = str(mapping.get("last_result") or "-")
+    failed = int(mapping.get("failed", 0))
+    average = mapping.get("batch_size_average")
+    return [
+        _plain(mapping.get("name", "?")),
+        Text(state, style=_STATE_STYLES.get(state, "yellow")),
+        Text(_short(float(mapping.get("in_per_second", 0)))),
+        Text(_lag(mapping)),
+        Text(f"{_short(mapping.get('in_flight', 0))}"),
+        Text("-" if average is None else _short(float(average))),
+        Text(_short(mapping.get("ok", 0))),
+        Text(_short(failed), style="red" if failed else ""),
+        Text(_short(mapping.get("retries", 0))),
+        Text(result.replace("_", " "), style="" if result in {"-", "success"} else "red"),
+    ]
+
+
+def _lag(mapping: JsonObject) -> str:
+    """Messages that wait in the queue; and how old the oldest in our hands is, once that is a second."""
+    waiting = mapping.get("queue_messages")
+    parts = [] if waiting is None else [_short(waiting)]
+    if (age := float(mapping.get("oldest_pending_seconds", 0))) >= 1:
+        parts.append(_duration(age))
+    return " ".join(parts) or "-"
+
+
+def _error_line(mapping: JsonObject) -> Text:
+    error = mapping["last_error"]
+    at = str(error.get("at", ""))[11:19]
+    return Text.assemble(
+        (f"{at} ", "dim"),
+        (f"{_clean(mapping.get('name', '?'))}: ", "bold"),
+        (_clean(error.get("message", "")), "red"),
+        no_wrap=True,
+        overflow="ellipsis",
+    )
+
+
+def _plain(value: object) -> Text:
+    return Text(_clean(value))
+
+
+def _clean(value: object) -> str:
+    # what another process tells must not steer the terminal
+    return "".join(char if char.isprintable() else " " for char in str(value))
+
+
+def _short(number: float) -> str:
+    """At most five characters: 999, 12.5, 9,999, 12.3k, 4.5M."""
+    if number >= 999_950_000:
+        return f"{number / 1e9:.1f}G"
+    if number >= 999_950:
+        return f"{number / 1e6:.1f}M" if number < 99_950_000 else f"{number / 1e6:.0f}M"
+    if number >= 9_999.5:
+        return f"{number / 1e3:.1f}k" if number < 99_950 else f"{number / 1e3:.0f}k"
+    if number >= 100 or number == int(number):
+        return f"{number:,.0f}"
+    return f"{number:.1f}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f}s"
+    if seconds < 6_000:
+        return f"{seconds / 60:.0f}m"
+    return f"{seconds / 3_600:.0f}h"
