@@ -18,6 +18,8 @@ EVENT_LIMIT: Final = 6_291_456
 EVENT_OVERHEAD: Final = len(b'{"Records":[]}')
 """The bytes of an event around its records."""
 
+_STRINGS: Final = frozenset({str})
+
 RECORD_SEPARATOR: Final = len(b",")
 """The bytes that each record after the first adds to its own."""
 
@@ -40,12 +42,13 @@ def make_message(
         return None
     record = queue_record(wire, arn, null_md5)
     attributes = record["attributes"]
+    count = attributes.get("ApproximateReceiveCount")
     return Message(
         identifier,
         receipt,
         attributes.get("MessageGroupId") if arn.fifo else None,
-        max(1, _integer(attributes.get("ApproximateReceiveCount"), 1)),
-        max(0, _integer(attributes.get("SentTimestamp"), 0)) / 1000,
+        1 if count == "1" else max(1, _integer(count, 1)),
+        _seconds(attributes.get("SentTimestamp")),
         record_size(record),
         lease_until,
         record,
@@ -110,12 +113,8 @@ def _system_attributes(attributes: Any) -> JsonObject:
     """Strings all of them (SQS-41); usually they already are, and then nothing is copied."""
     if not isinstance(attributes, dict):
         return {}
-    if "SqsManagedSseEnabled" not in attributes:
-        for value in attributes.values():
-            if type(value) is not str:
-                break
-        else:
-            return attributes
+    if _STRINGS.issuperset(map(type, attributes.values())) and "SqsManagedSseEnabled" not in attributes:
+        return attributes
     # SqsManagedSseEnabled is a flag of the queue, which AWS keeps from functions (SQS-42).
     return {
         name: value if isinstance(value, str) else str(value)
@@ -140,6 +139,14 @@ def _message_attribute(entry: JsonObject) -> JsonObject:
         "binaryListValues": [],
         "dataType": kind,
     }
+
+
+def _seconds(milliseconds: Any) -> float:
+    """Epoch milliseconds as text in seconds; 0 for what cannot be read."""
+    try:
+        return max(0, int(milliseconds)) / 1000
+    except (TypeError, ValueError, OverflowError):
+        return 0.0
 
 
 def _integer(text: Any, default: int) -> int:
