@@ -73,9 +73,17 @@ def _shared() -> list[Processor]:
     return [
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
+        _without_leftovers,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _no_traceback_for_users,
     ]
+
+
+def _without_leftovers(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Takes out what another handler's formatter left on the record: it looks like a field, and is not."""
+    event.pop("message", None)
+    event.pop("asctime", None)
+    return event
 
 
 def _no_traceback_for_users(_logger: Any, _method: str, event: EventDict) -> EventDict:

@@ -1,0 +1,69 @@
+"""When a mapping is stuck, and when it only looks so."""
+
+from dataclasses import replace
+
+import pytest
+
+from poller.core.liveness import INVOCATION_GRACE, POLL_DEADLINE, LivenessFacts, stuck
+from poller.core.model import MappingState
+
+HEALTHY = LivenessFacts(
+    state=MappingState.ENABLED,
+    finished=False,
+    polling=True,
+    waiting_since=100.0,
+    last_problem=None,
+    invoking_since=None,
+    invocation_timeout=30.0,
+    crashed=None,
+)
+
+
+def test_a_mapping_that_polled_within_its_deadline_is_alive():
+    assert stuck(HEALTHY, 100.0 + POLL_DEADLINE) is None
+
+
+def test_a_mapping_without_a_successful_poll_is_stuck_and_tells_the_last_problem():
+    facts = replace(HEALTHY, last_problem="unreachable: connection refused")
+
+    reason = stuck(facts, 147.0)
+
+    assert reason == "no successful ReceiveMessage for 47 s: unreachable: connection refused"
+
+
+def test_a_silent_source_is_told_too():
+    assert stuck(HEALTHY, 146.0) == "no successful ReceiveMessage for 46 s: no answer and no error"
+
+
+def test_a_mapping_with_every_slot_busy_is_not_stuck():
+    assert stuck(replace(HEALTHY, polling=False), 100_000.0) is None
+
+
+@pytest.mark.parametrize("state", [MappingState.CREATING, MappingState.ENABLING])
+def test_a_mapping_that_never_begins_to_poll_is_stuck(state):
+    facts = replace(HEALTHY, state=state, polling=False, last_problem="denied: no sqs:GetQueueAttributes")
+
+    assert stuck(facts, 146.0) == "no successful ReceiveMessage for 46 s: denied: no sqs:GetQueueAttributes"
+
+
+def test_an_invocation_far_over_its_timeout_is_stuck():
+    facts = replace(HEALTHY, polling=False, invoking_since=100.0)
+    deadline = 100.0 + 30.0 + INVOCATION_GRACE
+
+    assert stuck(facts, deadline) is None
+    assert stuck(facts, deadline + 1) == "an invocation has been running for 61 s, its timeout is 30 s"
+
+
+def test_a_dead_driver_is_stuck_at_once():
+    assert stuck(replace(HEALTHY, crashed="KeyError: 7"), 100.0) == "its driver ended: KeyError: 7"
+
+
+@pytest.mark.parametrize("state", [MappingState.DISABLING, MappingState.DISABLED, MappingState.DELETING])
+def test_a_mapping_that_was_switched_off_is_never_stuck(state):
+    facts = replace(HEALTHY, state=state, invoking_since=0.0, crashed="KeyError: 7")
+
+    assert stuck(facts, 1_000_000.0) is None
+
+
+def test_a_finished_mapping_is_never_stuck():
+    assert stuck(replace(HEALTHY, finished=True, invoking_since=0.0), 1_000_000.0) is None

@@ -1,0 +1,202 @@
+"""/metrics, /livez, /readyz, /startupz over a real socket, and from a thread beside a blocked loop."""
+
+import time
+import urllib.request
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from poller.core.mapping import EventSourceMapping, SourceArn
+from poller.core.model import Instant, MappingState, SourceKind
+from poller.errors import ListenError
+from poller.http import answers
+from poller.http.health import health_app
+from poller.http.listener import Address, start_listener
+from poller.http.side_thread import SideThread
+from poller.metrics import Metrics
+from poller.metrics_stats import NO_GAUGES
+
+SETTING = "Settings.Metrics.Listen"
+LOCAL = Address("127.0.0.1", 0)
+
+
+class MovedClock:
+    def __init__(self) -> None:
+        self.mono = 1_000.0
+
+    def now(self) -> Instant:
+        return Instant(self.mono + 1e9, self.mono)
+
+
+def make_mapping(name):
+    arn = SourceArn(f"arn:aws:sqs:eu-west-1:123456789012:{name}", "aws", "eu-west-1", "123456789012", name)
+    return EventSourceMapping(
+        f"u-{name}", name, SourceKind.SQS, arn, "python:shop:handler", "arn:aws:lambda:::shop"
+    )
+
+
+@pytest.fixture
+def clock():
+    return MovedClock()
+
+
+@pytest.fixture
+def metrics(clock):
+    return Metrics(clock=clock)
+
+
+def add(metrics, name="orders", state=MappingState.ENABLED, polling=True):
+    gauges = type(NO_GAUGES)(1, polling, 0, 0, 0, 0, 5, None, None, 0, 0, 0)
+    stats = metrics.add(make_mapping(name), lambda: gauges)
+    stats.state = state
+    return stats
+
+
+@pytest.fixture
+async def ask(metrics):
+    running = await start_listener(health_app(metrics), LOCAL, SETTING)
+    async with aiohttp.ClientSession(f"http://{running.address}") as session:
+
+        async def request(path, method="GET", **more):
+            async with session.request(method, path, **more) as answer:
+                return answer.status, await answer.text(), answer.headers
+
+        yield request
+    await running.close()
+
+
+async def test_metrics_are_text_by_default(metrics, ask):
+    add(metrics)
+
+    status, body, headers = await ask("/metrics")
+
+    assert status == 200
+    assert headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    assert 'esm_polled_events_total{mapping="orders",source="sqs"} 0.0' in body
+
+
+async def test_openmetrics_is_given_to_those_who_ask(metrics, ask):
+    accept = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
+
+    status, body, headers = await ask("/metrics", headers={"Accept": accept})
+
+    assert status == 200
+    assert headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert body.endswith("# EOF\n")
+
+
+async def test_single_names_can_be_asked_for(metrics, ask):
+    add(metrics)
+
+    _, body, _ = await ask("/metrics?name[]=esm_polled_events_total")
+
+    names = {line.partition("{")[0] for line in body.splitlines() if not line.startswith("#")}
+    assert names == {"esm_polled_events_total"}
+
+
+async def test_livez_names_each_stuck_mapping_on_a_line_and_recovers(metrics, clock, ask):
+    orders, idle = add(metrics, "orders"), add(metrics, "busy", polling=False)
+    add(metrics, "paused", state=MappingState.DISABLED)
+    orders.last_problem = "unreachable: connection refused"
+    assert (await ask("/livez"))[:2] == (200, "ok\n")
+
+    clock.mono += 50
+    status, body, _ = await ask("/livez")
+    assert (status, body) == (
+        503,
+        "orders: no successful ReceiveMessage for 50 s: unreachable: connection refused\n",
+    )
+    idle.crashed = "KeyError: 7"
+    assert (await ask("/livez"))[1].splitlines()[1] == "busy: its driver ended: KeyError: 7"
+
+    orders.waiting_since, idle.crashed = clock.mono, None
+    assert (await ask("/livez"))[0] == 200
+
+
+async def test_livez_tells_of_an_invocation_over_its_time(metrics, clock, ask):
+    gauges = type(NO_GAUGES)(0, False, 0, 0, 1, 10, 5, None, clock.mono, 0, 0, 0)
+    metrics.add(make_mapping("orders"), lambda: gauges).state = MappingState.ENABLED
+
+    clock.mono += 61
+
+    status, body, _ = await ask("/livez")
+    assert (status, body) == (503, "orders: an invocation has been running for 61 s, its timeout is 30 s\n")
+
+
+async def test_readyz_waits_for_every_mapping_that_shall_run(metrics, ask):
+    orders = add(metrics, "orders", state=MappingState.CREATING)
+    add(metrics, "off", state=MappingState.DISABLED)
+    orders.last_problem = "denied: no sqs:GetQueueAttributes"
+
+    assert (await ask("/readyz"))[:2] == (503, "orders: Creating: denied: no sqs:GetQueueAttributes\n")
+
+    orders.state = MappingState.ENABLED
+    assert (await ask("/readyz"))[:2] == (200, "ok\n")
+    orders.crashed = "KeyError: 7"
+    assert (await ask("/readyz"))[:2] == (503, "orders: its driver ended: KeyError: 7\n")
+
+
+async def test_startupz_waits_for_the_daemon_and_for_mappings_being_created(metrics, ask):
+    assert (await ask("/startupz"))[:2] == (503, "poller is starting\n")
+
+    metrics.process.started = True
+    orders = add(metrics, "orders", state=MappingState.CREATING)
+    assert (await ask("/startupz"))[:2] == (503, "orders: Creating\n")
+
+    orders.state = MappingState.ENABLED
+    assert (await ask("/startupz"))[:2] == (200, "ok\n")
+
+
+async def test_wrong_methods_and_paths_are_answered_in_a_line(ask):
+    status, body, headers = await ask("/livez", method="POST")
+    assert (status, headers["Allow"]) == (405, "GET, HEAD")
+    assert body == "POST is not allowed here; use GET, HEAD.\n"
+
+    status, body, _ = await ask("/nothing")
+    assert status == 404
+    assert "/livez, /metrics, /readyz, /startupz" in body
+
+
+async def test_a_bug_of_ours_is_told_without_a_traceback(caplog):
+    async def broken(_request):
+        raise ZeroDivisionError("secret detail")
+
+    app = web.Application(middlewares=[answers.readable_errors])
+    app.router.add_get("/", broken)
+    running = await start_listener(app, LOCAL, SETTING)
+    async with aiohttp.ClientSession() as session, session.get(f"http://{running.address}/") as answer:
+        body = await answer.text()
+    await running.close()
+
+    assert answer.status == 500
+    assert body == "poller failed to answer (ZeroDivisionError): a bug of ours, see its log.\n"
+    assert [record.action for record in caplog.records] == ["request_failed"]
+
+
+async def test_the_side_thread_answers_while_the_main_loop_is_blocked(metrics):
+    add(metrics)
+    side = SideThread()
+    try:
+        address = await side.listen(health_app(metrics), LOCAL, SETTING)
+
+        # this call blocks the event loop of the test until the answer is there
+        with urllib.request.urlopen(f"http://{address}/livez", timeout=60) as answer:  # noqa: ASYNC210 - on purpose
+            assert answer.read() == b"ok\n"
+        with pytest.raises(ListenError, match="another process has the port"):
+            await side.listen(health_app(metrics), address, SETTING)
+    finally:
+        await side.close()
+        await side.close()
+    assert not side._thread.is_alive()
+
+
+async def test_closing_waits_for_no_connection_that_stays_open(metrics):
+    side = SideThread()
+    address = await side.listen(health_app(metrics), LOCAL, SETTING)
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"http://{address}/livez") as answer:
+            await answer.read()
+        began = time.monotonic()
+        await side.close()
+        assert time.monotonic() - began < 30

@@ -1,0 +1,126 @@
+"""Addresses, sockets, and what is said when one cannot be had."""
+
+import errno
+import socket
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from poller.errors import ConfigurationError, ListenError
+from poller.http.listener import ON_LOOPBACK, Address, parse_address, start_listener
+
+SETTING = "Settings.Metrics.Listen"
+
+
+def hello_app():
+    async def hello(request):
+        return web.Response(text=f"loopback={request.app[ON_LOOPBACK]}")
+
+    app = web.Application()
+    app.router.add_get("/", hello)
+    return app
+
+
+async def get(url):
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        return await answer.text()
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port", "loopback"),
+    [
+        ("127.0.0.1:9464", "127.0.0.1", 9464, True),
+        ("[::1]:9464", "::1", 9464, True),
+        (":9464", "", 9464, False),
+        ("0.0.0.0:0", "0.0.0.0", 0, False),
+        ("localhost:65535", "localhost", 65535, True),
+        ("metrics.internal:80", "metrics.internal", 80, False),
+    ],
+)
+def test_an_address_is_taken_apart(text, host, port, loopback):
+    address = parse_address(text, SETTING)
+
+    assert (address.host, address.port, address.loopback) == (host, port, loopback)
+    assert str(address) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "9464", "127.0.0.1", "::1:9464", "127.0.0.1:65536", "a b:1", "http://x:1", "[::1]"]
+)
+def test_anything_else_is_refused_with_what_would_be_right(text):
+    with pytest.raises(ConfigurationError, match=r"Settings\.Metrics\.Listen: .*such as 127\.0\.0\.1:9464"):
+        parse_address(text, SETTING)
+
+
+async def test_port_0_is_answered_with_the_real_port():
+    running = await start_listener(hello_app(), Address("127.0.0.1", 0), SETTING)
+    try:
+        assert running.address.port > 0
+        assert await get(f"http://{running.address}/") == "loopback=True"
+    finally:
+        await running.close()
+
+
+async def test_an_empty_host_is_every_interface_on_one_port():
+    running = await start_listener(hello_app(), Address("", 0), SETTING)
+    try:
+        assert await get(f"http://127.0.0.1:{running.address.port}/") == "loopback=False"
+    finally:
+        await running.close()
+
+
+async def test_a_busy_port_is_one_sentence_that_names_the_setting():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ListenError) as caught:
+            await start_listener(hello_app(), Address("127.0.0.1", port), SETTING)
+
+    text = str(caught.value)
+    assert text.startswith(f"{SETTING}: cannot listen on 127.0.0.1:{port}: another process has the port")
+    assert "\n" not in text
+    assert caught.value.exit_code == 1
+
+
+async def test_a_busy_port_on_every_interface_is_refused_too():
+    with socket.create_server(("", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ListenError, match="another process has the port"):
+            await start_listener(hello_app(), Address("", port), SETTING)
+
+
+async def test_a_host_of_another_machine_is_refused():
+    with pytest.raises(ListenError, match=r"192\.0\.2\.1 is not an address of this machine"):
+        await start_listener(hello_app(), Address("192.0.2.1", 0), SETTING)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.EACCES, "Permission denied"), "ports below 1024 are reserved"),
+        (socket.gaierror(socket.EAI_NONAME, "unknown"), "is not a host that this machine knows"),
+        (OSError(errno.ENOBUFS, "No buffer space available"), "No buffer space available"),
+    ],
+)
+async def test_other_refusals_are_told_as_well(monkeypatch, error, said):
+    def refuse(*_args, **_named):
+        raise error
+
+    monkeypatch.setattr(socket, "create_server", refuse)
+
+    with pytest.raises(ListenError, match=said):
+        await start_listener(hello_app(), Address("127.0.0.1", 0), SETTING)
+
+
+async def test_after_close_the_port_is_free():
+    for last in (False, False, True):
+        running = await start_listener(hello_app(), Address("127.0.0.1", 0), SETTING)
+        await running.close()
+        try:
+            again = await start_listener(hello_app(), running.address, SETTING)
+        except ListenError:  # a stranger may have been faster, hardly three times
+            assert not last
+            continue
+        await again.close()
+        assert again.address == running.address
+        break

@@ -1,0 +1,153 @@
+"""/v1/mappings: what it tells, and to whom."""
+
+import aiohttp
+import pytest
+
+from poller.core.mapping import EventSourceMapping, SourceArn
+from poller.core.model import Instant, MappingState, QueueFacts, QueueGauges, SourceKind
+from poller.http.listener import Address, start_listener
+from poller.http.status import control_app
+from poller.metrics import Metrics
+from poller.metrics_stats import NO_GAUGES
+from poller.version import __version__
+
+SETTING = "Settings.ControlApi.Listen"
+LOCAL = Address("127.0.0.1", 0)
+
+
+class FixedClock:
+    mono = 100.0
+
+    def now(self) -> Instant:
+        return Instant(wall=1_700_000_000.0 + self.mono, mono=self.mono)
+
+
+def make_mapping(name="orders"):
+    arn = SourceArn(f"arn:aws:sqs:eu-west-1:123456789012:{name}", "aws", "eu-west-1", "123456789012", name)
+    return EventSourceMapping(
+        f"u-{name}", name, SourceKind.SQS, arn, "python:shop:handler", "arn:aws:lambda:::shop"
+    )
+
+
+@pytest.fixture
+def metrics():
+    return Metrics(clock=FixedClock())
+
+
+async def ask(metrics, address=LOCAL, method="GET", path="/v1/mappings", **headers):
+    running = await start_listener(control_app(metrics), address, SETTING)
+    url = f"http://127.0.0.1:{running.address.port}{path}"
+    try:
+        async with aiohttp.ClientSession() as session, session.request(method, url, headers=headers) as answer:
+            return answer.status, await (answer.json() if answer.status == 200 else answer.text()), answer.headers
+    finally:
+        await running.close()
+
+
+async def test_a_new_mapping_is_shown_with_all_its_fields(metrics):
+    metrics.add(make_mapping(), lambda: NO_GAUGES)
+
+    status, body, headers = await ask(metrics)
+
+    assert status == 200
+    assert headers["Cache-Control"] == "no-store"
+    assert body == {
+        "version": __version__,
+        "mappings": [
+            {
+                "name": "orders",
+                "uuid": "u-orders",
+                "state": "Creating",
+                "finished": False,
+                "source": "sqs",
+                "source_arn": "arn:aws:sqs:eu-west-1:123456789012:orders",
+                "function": "python:shop:handler",
+                "in_per_second": 0.0,
+                "oldest_pending_seconds": 0.0,
+                "queue_messages": None,
+                "polls_in_flight": 0,
+                "in_flight": 0,
+                "in_flight_batches": 0,
+                "limit": 0,
+                "batch_size_average": None,
+                "ok": 0,
+                "failed": 0,
+                "retries": 0,
+                "deleted": 0,
+                "last_result": "",
+                "last_error": None,
+            }
+        ],
+    }
+
+
+async def test_a_busy_mapping_is_shown_as_it_stands(metrics):
+    stats = metrics.add(make_mapping(), lambda: QueueGauges(2, True, 0, 0, 3, 30, 8, 97.5, 99.0, 0, 0, 0))
+    metrics.add(make_mapping("second"), lambda: NO_GAUGES)
+    metrics.clock.mono = 104.0
+    stats.state = MappingState.ENABLED
+    stats.queue = QueueFacts(visibility_timeout=30.0, visible=1_234, in_flight=0, delayed=0)
+    stats.rate.add(100, 102.0)
+    stats.batch_events.observe_all([10.0, 5.0])
+    stats.succeeded_events, stats.failed_invoke_events, stats.retried_events, stats.deleted_events = 90, 10, 4, 89
+    stats.last_result, stats.last_error, stats.last_error_at = "error", "ValueError: no", 1_700_000_000.5
+
+    _, body, _ = await ask(metrics)
+
+    first, second = body["mappings"]
+    assert second["name"] == "second"
+    expected = {
+        "state": "Enabled",
+        "in_per_second": 25.0,
+        "oldest_pending_seconds": 6.5,
+        "queue_messages": 1_234,
+        "polls_in_flight": 2,
+        "in_flight": 30,
+        "in_flight_batches": 3,
+        "limit": 8,
+        "batch_size_average": 7.5,
+        "ok": 90,
+        "failed": 10,
+        "retries": 4,
+        "deleted": 89,
+        "last_result": "error",
+        "last_error": {"message": "ValueError: no", "at": "2023-11-14T22:13:20.500Z"},
+    }
+    assert {key: first[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:9465", "127.0.0.1.evil.example", "localhost.evil.example", "10.0.0.1", ""],
+)
+async def test_a_page_that_rebinds_its_name_to_the_loopback_is_refused(metrics, host):
+    metrics.add(make_mapping("secret"), lambda: NO_GAUGES)
+
+    status, body, _ = await ask(metrics, Host=host)
+
+    assert status == 403
+    assert "secret" not in body
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1:9465", "127.1.2.3", "[::1]:9465"])
+async def test_the_names_of_the_loopback_are_answered(metrics, host):
+    assert (await ask(metrics, Host=host))[0] == 200
+
+
+async def test_on_another_address_any_host_name_is_answered(metrics):
+    assert (await ask(metrics, Address("0.0.0.0", 0), Host="poller.internal"))[0] == 200
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+async def test_other_methods_are_refused(metrics, method):
+    status, body, headers = await ask(metrics, method=method)
+
+    assert (status, headers["Allow"]) == (405, "GET, HEAD")
+    assert method in body
+
+
+async def test_other_paths_tell_what_there_is(metrics):
+    assert (await ask(metrics, path="/v2"))[:2] == (
+        404,
+        "There is nothing here; this listener has /v1/mappings.\n",
+    )

@@ -1,0 +1,387 @@
+"""Metrics in a registry: every name, label and zero, mappings that come and go, scrapes beside the work."""
+
+import threading
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from poller.core.mapping import EventSourceMapping, SourceArn
+from poller.core.model import Instant, MappingState, QueueFacts, QueueGauges, SourceKind, SourceProblem
+from poller.errors import ConfigurationError
+from poller.metrics import MANY_MAPPINGS, Metrics
+from poller.metrics_stats import NO_GAUGES, BatchTrigger, Histogram, Rate
+from poller.version import __version__
+
+PROBLEMS = {"throttled", "denied", "missing", "credentials", "unreachable", "server", "refused"}
+OUTCOMES = {"success", "partial", "error", "timeout", "throttled", "invalid_response"}
+STATES = {"Creating", "Enabling", "Enabled", "Disabling", "Disabled", "Updating", "Deleting"}
+
+# name, type, label and its values: the list that users' dashboards and alerts depend on
+MAPPING_SERIES = [
+    ("esm_polls_total", "counter", "outcome", {"records", "empty", "throttled", "error"}),
+    ("esm_poll_duration_seconds", "histogram", None, None),
+    ("esm_polled_events_total", "counter", None, None),
+    ("esm_polled_bytes_total", "counter", None, None),
+    ("esm_filtered_events_total", "counter", None, None),
+    ("esm_redelivered_events_total", "counter", None, None),
+    ("esm_pollers", "gauge", None, None),
+    ("esm_buffered_events", "gauge", None, None),
+    ("esm_buffered_bytes", "gauge", None, None),
+    ("esm_batch_events", "histogram", None, None),
+    ("esm_batch_bytes", "histogram", None, None),
+    ("esm_batch_wait_seconds", "histogram", None, None),
+    ("esm_batches_total", "counter", "trigger", {"size", "window", "bytes", "immediate", "stop"}),
+    ("esm_invocations_total", "counter", "outcome", OUTCOMES),
+    ("esm_invocation_duration_seconds", "histogram", "outcome", OUTCOMES),
+    ("esm_invoked_events_total", "counter", None, None),
+    ("esm_failed_invoke_events_total", "counter", None, None),
+    ("esm_inflight_invocations", "gauge", None, None),
+    ("esm_inflight_events", "gauge", None, None),
+    ("esm_concurrency_limit", "gauge", None, None),
+    ("esm_retries_total", "counter", "reason", {"error", "timeout", "partial", "throttled"}),
+    ("esm_deleted_events_total", "counter", None, None),
+    ("esm_delete_failures_total", "counter", None, None),
+    ("esm_released_events_total", "counter", "reason", {"failed", "stop", "group_blocked"}),
+    ("esm_visibility_extensions_total", "counter", "outcome", {"success", "error"}),
+    ("esm_visibility_lost_events_total", "counter", None, None),
+    ("esm_event_age_seconds", "histogram", None, None),
+    ("esm_oldest_pending_seconds", "gauge", None, None),
+    ("esm_queue_messages", "gauge", "state", {"visible", "inflight", "delayed"}),
+    ("esm_fifo_groups", "gauge", "state", {"active", "waiting", "blocked"}),
+    ("esm_last_poll_timestamp_seconds", "gauge", None, None),
+    ("esm_last_success_timestamp_seconds", "gauge", None, None),
+    ("esm_mapping_state", "gauge", "state", STATES),
+    ("esm_event_loop_blocked_seconds_total", "counter", None, None),
+    ("esm_worker_restarts_total", "counter", "reason", {"crash"}),
+]
+
+
+class FixedClock:
+    def __init__(self) -> None:
+        self.instant = Instant(wall=1_000_000.0, mono=500.0)
+
+    def now(self) -> Instant:
+        return self.instant
+
+
+def make_mapping(name="orders", uuid="11111111-1111-4111-8111-111111111111", fifo=True):
+    queue = f"{name}.fifo" if fifo else name
+    text = f"arn:aws:sqs:eu-west-1:123456789012:{queue}"
+    arn = SourceArn(text, "aws", "eu-west-1", "123456789012", queue)
+    return EventSourceMapping(uuid, name, SourceKind.SQS, arn, "python:shop:handler", "arn:aws:lambda:::shop")
+
+
+def make_metrics(**more):
+    return Metrics(clock=FixedClock(), **more)
+
+
+def no_gauges():
+    return NO_GAUGES
+
+
+def families(metrics):
+    """What a Prometheus server would read, through the strict parser of OpenMetrics."""
+    text = generate_openmetrics(metrics.registry).decode()
+    found = list(text_string_to_metric_families(text))
+    assert len({family.name for family in found}) == len(found), "a family is shown twice"
+    return {family.name: family for family in found}
+
+
+def value(metrics, name, **labels):
+    return metrics.registry.get_sample_value(name, labels)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "label", "values"), MAPPING_SERIES, ids=[row[0] for row in MAPPING_SERIES]
+)
+def test_every_series_is_there_at_zero_from_the_start(name, kind, label, values):
+    metrics = make_metrics()
+    metrics.add(make_mapping(), no_gauges)
+
+    family = families(metrics)[name.removesuffix("_total")]
+
+    assert family.type == kind
+    sample_name = f"{name}_count" if kind == "histogram" else name
+    samples = [sample for sample in family.samples if sample.name == sample_name]
+    assert all(sample.labels["mapping"] == "orders" and sample.labels["source"] == "sqs" for sample in samples)
+    assert {frozenset(sample.labels) for sample in samples} == {
+        frozenset({"mapping", "source"} | ({label} - {None}))
+    }
+    if label is None:
+        assert len(samples) == 1
+    else:
+        assert {sample.labels[label] for sample in samples} == values
+        assert len(samples) == len(values)
+    at_start = {sample.labels.get(label): sample.value for sample in samples}
+    expected_one = "Creating" if name == "esm_mapping_state" else object()
+    assert all(shown == (1 if key == expected_one else 0) for key, shown in at_start.items())
+
+
+def test_no_family_of_a_mapping_is_missing_from_the_list_above():
+    metrics = make_metrics()
+    metrics.add(make_mapping(), no_gauges)
+
+    shown = {
+        name
+        for name, family in families(metrics).items()
+        if any("mapping" in sample.labels for sample in family.samples)
+    }
+
+    assert shown - {row[0].removesuffix("_total") for row in MAPPING_SERIES} == {"esm_mapping_info"}
+
+
+def test_the_series_of_the_process_are_there_at_zero():
+    shown = families(make_metrics())
+
+    calls = {
+        (sample.labels["service"], sample.labels["operation"], sample.labels["outcome"]): sample.value
+        for sample in shown["esm_aws_requests"].samples
+    }
+    operations = {"ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch", "GetQueueAttributes"}
+    assert set(calls) == {("sqs", name, outcome) for name in operations for outcome in PROBLEMS | {"success"}}
+    assert set(calls.values()) == {0}
+    assert shown["esm_aws_request_duration_seconds"].type == "histogram"
+    assert shown["esm_event_loop_lag_seconds"].type == "histogram"
+    assert {sample.labels["outcome"] for sample in shown["esm_config_reloads"].samples} == {"success", "error"}
+    assert [sample.labels for sample in shown["esm_build_info"].samples] == [{"version": __version__}]
+    assert "process_cpu_seconds" in shown
+    assert "python_gc_collections" in shown
+
+
+def test_info_joins_what_would_be_too_much_on_every_series():
+    metrics = make_metrics()
+    mapping = make_mapping()
+    metrics.add(mapping, no_gauges)
+
+    labels = {
+        "mapping": "orders",
+        "source": "sqs",
+        "uuid": mapping.uuid,
+        "function": "python:shop:handler",
+        "source_arn": mapping.arn.text,
+    }
+    assert value(metrics, "esm_mapping_info", **labels) == 1
+
+
+def test_a_mapping_without_a_name_is_shown_by_its_uuid():
+    metrics = make_metrics()
+    metrics.add(make_mapping(name=""), no_gauges)
+
+    uuid = "11111111-1111-4111-8111-111111111111"
+    assert value(metrics, "esm_polled_events_total", mapping=uuid, source="sqs") == 0
+
+
+def test_a_standard_queue_has_no_groups():
+    metrics = make_metrics()
+    metrics.add(make_mapping(fifo=False), no_gauges)
+
+    assert families(metrics)["esm_fifo_groups"].samples == []
+
+
+def test_gauges_are_read_at_the_scrape():
+    metrics = make_metrics()
+    gauges = QueueGauges(2, True, 7, 700, 3, 30, 5, 490.0, 495.0, 4, 6, 1)
+    stats = metrics.add(make_mapping(), lambda: gauges)
+    stats.queue = QueueFacts(visibility_timeout=30.0, visible=11, in_flight=12, delayed=13)
+    stats.state = MappingState.ENABLED
+    at = {"mapping": "orders", "source": "sqs"}
+
+    assert value(metrics, "esm_pollers", **at) == 2
+    assert value(metrics, "esm_buffered_events", **at) == 7
+    assert value(metrics, "esm_buffered_bytes", **at) == 700
+    assert value(metrics, "esm_inflight_invocations", **at) == 3
+    assert value(metrics, "esm_inflight_events", **at) == 30
+    assert value(metrics, "esm_concurrency_limit", **at) == 5
+    assert value(metrics, "esm_oldest_pending_seconds", **at) == 10.0
+    assert [value(metrics, "esm_queue_messages", state=s, **at) for s in ("visible", "inflight", "delayed")] == [
+        *(11, 12, 13)
+    ]
+    assert [value(metrics, "esm_fifo_groups", state=s, **at) for s in ("active", "waiting", "blocked")] == [
+        4,
+        6,
+        1,
+    ]
+    assert {s: value(metrics, "esm_mapping_state", state=s, **at) for s in STATES} == {
+        s: float(s == "Enabled") for s in STATES
+    }
+
+
+def test_a_reading_that_meets_a_change_is_tried_again_and_never_breaks_the_scrape():
+    metrics = make_metrics()
+    answers = iter([RuntimeError("dictionary changed size during iteration"), NO_GAUGES])
+    broken = False
+
+    def read():
+        if broken:
+            raise RuntimeError("deque mutated during iteration")
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return QueueGauges(9, True, 0, 0, 0, 0, 1, None, None, 0, 0, 0)
+
+    metrics.add(make_mapping(), read)
+
+    assert value(metrics, "esm_pollers", mapping="orders", source="sqs") == 9
+    broken = True
+    assert value(metrics, "esm_pollers", mapping="orders", source="sqs") == 9, "the reading before is shown"
+
+
+def test_a_removed_mapping_is_gone_and_its_name_is_free_again():
+    metrics = make_metrics()
+    stats = metrics.add(make_mapping(), no_gauges)
+    stats.polled_events = 5
+
+    metrics.remove(stats)
+    metrics.remove(stats)
+
+    assert value(metrics, "esm_polled_events_total", mapping="orders", source="sqs") is None
+    again = metrics.add(make_mapping(), no_gauges)
+    metrics.remove(stats)  # the earlier one of that name must not take the new one along
+    assert metrics.mappings() == [again]
+    assert value(metrics, "esm_polled_events_total", mapping="orders", source="sqs") == 0
+
+
+def test_several_pollers_share_a_registry_with_one_set_of_families():
+    registry = CollectorRegistry()
+    Counter("app_requests", "The application's own.", registry=registry)
+    first, second = make_metrics(registry=registry), make_metrics(registry=registry)
+    first.add(make_mapping("a", "u-a"), no_gauges).polled_events = 1
+    second.add(make_mapping("b", "u-b"), no_gauges).polled_events = 2
+
+    shown = families(first)
+
+    assert {s.labels["mapping"]: s.value for s in shown["esm_polled_events"].samples} == {"a": 1, "b": 2}
+    assert "app_requests" in shown
+    assert "process_cpu_seconds" not in shown, "the application decides about those of its own registry"
+    assert first.process is second.process
+    first.close()
+    assert {s.labels["mapping"] for s in families(second)["esm_polled_events"].samples} == {"b"}
+    second.close()
+    second.close()
+    assert not any(name.startswith("esm_") for name in families(second))
+    third = make_metrics(registry=registry)
+    third.add(make_mapping("a", "u-a"), no_gauges)
+    assert {s.value for s in families(third)["esm_polled_events"].samples} == {0}
+
+
+def test_a_name_that_is_counted_already_is_refused_in_one_sentence():
+    registry = CollectorRegistry()
+    make_metrics_kept = make_metrics(registry=registry)
+    make_metrics_kept.add(make_mapping(), no_gauges)
+
+    with pytest.raises(ConfigurationError, match="A mapping named 'orders' is already counted"):
+        make_metrics(registry=registry).add(make_mapping(uuid="another"), no_gauges)
+
+
+def test_calls_of_aws_are_counted_and_timed_by_what_came_of_them():
+    metrics = make_metrics()
+    metrics.process.aws_request("sqs", "ReceiveMessage", None, 0.02)
+    metrics.process.aws_request("sqs", "ReceiveMessage", SourceProblem.THROTTLED, 0.3)
+    metrics.process.aws_request("lambda", "Invoke", None, 0.02)
+    call = {"service": "sqs", "operation": "ReceiveMessage"}
+
+    assert value(metrics, "esm_aws_requests_total", outcome="success", **call) == 1
+    assert value(metrics, "esm_aws_requests_total", outcome="throttled", **call) == 1
+    assert value(metrics, "esm_aws_request_duration_seconds_sum", outcome="throttled", **call) == 0.3
+    assert value(metrics, "esm_aws_requests_total", service="lambda", operation="Invoke", outcome="success") == 1
+
+
+def test_a_histogram_counts_by_inclusive_upper_bound():
+    histogram = Histogram((1.0, 2.0, 5.0))
+
+    for observed in (0.5, 1.0, 1.5, 5.0, 6.0):
+        histogram.observe(observed)
+
+    assert histogram.counts == [2, 1, 1, 1]
+    assert histogram.total == 14.0
+    assert histogram.count == 5
+
+
+@pytest.mark.parametrize("values", [[1.2, 1.9, 1.5], [0.5, 1.5, 9.0], [-1.0, 0.5], [5.0]])
+def test_many_observations_at_once_equal_single_ones(values):
+    together, single = Histogram((1.0, 2.0, 5.0)), Histogram((1.0, 2.0, 5.0))
+
+    together.observe_all(values)
+    for observed in values:
+        single.observe(observed)
+
+    assert together.counts == single.counts
+    assert together.total == pytest.approx(single.total)
+
+
+def test_buckets_are_cumulative_and_end_with_the_count():
+    metrics = make_metrics()
+    stats = metrics.add(make_mapping(), no_gauges)
+    stats.batch_events.observe_all([1.0, 10.0, 20_000.0])
+
+    at = {"mapping": "orders", "source": "sqs"}
+    bucket = "esm_batch_events_bucket"
+    assert [value(metrics, bucket, le=le, **at) for le in ("1.0", "5.0", "10.0", "10000.0", "+Inf")] == [
+        1,
+        1,
+        2,
+        2,
+        3,
+    ]
+    assert value(metrics, "esm_batch_events_count", **at) == 3
+
+
+def test_the_rate_is_that_of_the_last_ten_seconds():
+    rate = Rate(since=100.0)
+
+    rate.add(10, 100.2)
+    assert rate.per_second(100.5) == 10.0, "less than a second counts as one"
+    rate.add(30, 103.0)
+    assert rate.per_second(104.0) == 10.0
+    assert rate.per_second(110.0) == pytest.approx(30 / 9)
+    assert rate.per_second(113.0) == 0.0
+    rate.add(5, 123.1)
+    assert rate.per_second(123.5) == pytest.approx(5 / 9.5)
+
+
+def test_scraping_beside_the_work_always_shows_whole_histograms():
+    metrics = make_metrics()
+    stop = threading.Event()
+    added = 0
+
+    def work():
+        nonlocal added
+        while not stop.is_set():
+            stats = metrics.add(make_mapping(f"m{added % 7}", f"u{added}"), no_gauges)
+            for size in range(50):
+                stats.batch_events.observe(size)
+                stats.batches[BatchTrigger.SIZE] += 1
+            metrics.remove(stats)
+            added += 1
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        scrapes = 0
+        while scrapes < 30 or not added:
+            families(metrics)  # the strict parser refuses a histogram whose buckets and count disagree
+            scrapes += 1
+    finally:
+        stop.set()
+        worker.join()
+    assert added > 0
+
+
+def test_so_many_mappings_are_warned_about_once(caplog):
+    metrics = make_metrics()
+
+    for number in range(MANY_MAPPINGS + 3):
+        metrics.add(make_mapping(f"m{number}", f"u{number}"), no_gauges)
+
+    assert [record.action for record in caplog.records] == ["many_mappings"]
+
+
+def test_the_text_format_is_understood_too():
+    metrics = make_metrics()
+    metrics.add(make_mapping('tricky"name\\with\nbreaks'), no_gauges)
+
+    text = generate_latest(metrics.registry).decode()
+
+    assert 'esm_polled_events_total{mapping="tricky\\"name\\\\with\\nbreaks",source="sqs"} 0.0' in text

@@ -1,0 +1,213 @@
+"""The table of mappings, and asking a daemon for it."""
+
+import io
+import json
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from rich.console import Console
+
+from poller.errors import ConfigurationError
+from poller.statusview import StatusUnavailable, _duration, _short, fetch, show
+
+
+def mapping(**more):
+    return {
+        "name": "orders",
+        "state": "Enabled",
+        "finished": False,
+        "in_per_second": 12_345.6,
+        "queue_messages": 1_204_000,
+        "oldest_pending_seconds": 31.2,
+        "in_flight": 9_500,
+        "batch_size_average": 99.7,
+        "ok": 1_204_333,
+        "failed": 123_456,
+        "retries": 99_999,
+        "last_result": "success",
+        "last_error": None,
+        **more,
+    }
+
+
+def shown(*mappings, width=80):
+    console = Console(file=io.StringIO(), width=width)
+    show({"mappings": list(mappings)}, console)
+    return console.file.getvalue()
+
+
+def test_the_fullest_row_fits_80_columns_with_every_number_whole():
+    text = shown(mapping(state="Disabling", name="a-long-name-of-a-mapping"))
+
+    assert all(len(line) <= 80 for line in text.splitlines())
+    for whole in ("Disabling", "12.3k", "1.2M 31s", "9,500", "99.7", "1.2M", "123k", "100k"):
+        assert whole in text
+    assert "a-long" in text
+    assert "succ" in text
+
+
+def test_a_wide_terminal_shows_names_and_results_whole():
+    text = shown(mapping(name="a-long-name-of-a-mapping", last_result="invalid_response"), width=200)
+
+    assert "a-long-name-of-a-mapping" in text
+    assert "invalid response" in text
+    for heading in ("name", "state", "in/s", "lag", "flight", "batch", "ok", "failed", "retries", "result"):
+        assert heading in text
+
+
+def test_a_mapping_that_has_done_nothing_shows_dashes_not_zeros_it_does_not_know():
+    text = shown(
+        mapping(
+            queue_messages=None,
+            oldest_pending_seconds=0.0,
+            batch_size_average=None,
+            last_result="",
+            in_per_second=0.0,
+        )
+    )
+
+    row = text.splitlines()[-1].split()
+    assert row[:4] == ["orders", "Enabled", "0", "-"]
+    assert row[-1] == "-"
+
+
+def test_a_finished_mapping_says_so():
+    assert "Finished" in shown(mapping(finished=True))
+
+
+def test_errors_stand_below_and_cannot_steer_the_terminal():
+    error = {"message": "ValueError: \x1b[2J" + "x" * 300, "at": "2026-01-02T03:04:05.000Z"}
+    text = shown(mapping(last_error=error, name="or\nders"))
+
+    assert "03:04:05 or ders: ValueError:" in text
+    assert "\x1b" not in text
+    assert all(len(line) <= 80 for line in text.splitlines())
+
+
+def test_no_mappings_is_said():
+    assert shown() == "no mappings\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0"),
+        (0.44, "0.4"),
+        (12.5, "12.5"),
+        (12.0, "12"),
+        (999.9, "1,000"),
+        (9_999, "9,999"),
+        (9_999.6, "10.0k"),
+        (99_949, "99.9k"),
+        (99_950, "100k"),
+        (999_949, "1000k"),
+        (999_950, "1.0M"),
+        (99_950_000, "100M"),
+        (1_500_000_000, "1.5G"),
+    ],
+)
+def test_numbers_have_at_most_five_characters(number, text):
+    assert _short(number) == text
+    assert len(text) <= 5
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(1, "1s"), (99.4, "99s"), (100, "2m"), (5_999, "100m"), (7_200, "2h")]
+)
+def test_durations_are_short(seconds, text):
+    assert _duration(seconds) == text
+
+
+# --- fetch ---
+
+
+@pytest.fixture
+def daemon():
+    """A server that answers whatever the test wants."""
+
+    class Answering(BaseHTTPRequestHandler):
+        def do_GET(self):
+            server.asked.append(self.path)
+            status, body = server.answer
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Answering)
+    server.asked = []
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def url_of(server):
+    return f"http://127.0.0.1:{server.server_address[1]}"
+
+
+def test_the_status_is_fetched_whatever_proxy_the_environment_names(daemon, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    daemon.answer = 200, json.dumps({"mappings": [mapping()]}).encode()
+
+    assert fetch(url_of(daemon) + "/")["mappings"][0]["name"] == "orders"
+    assert daemon.asked == ["/v1/mappings"]
+
+
+def test_no_daemon_is_one_sentence():
+    with socket.socket() as bound:  # nobody listens, and nobody else can have the port
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+        with pytest.raises(StatusUnavailable) as caught:
+            fetch(f"http://127.0.0.1:{port}")
+
+    assert str(caught.value).startswith(f"no poller answers at http://127.0.0.1:{port} (")
+    assert "poller run" in str(caught.value)
+    assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ((404, b"There is nothing here.\nmore"), r"answered 404 \(There is nothing here\.\)"),
+        ((500, b""), "answered 500"),
+        ((200, b"<html>"), "did not answer with a status"),
+        ((200, b"[]"), "did not answer with a status"),
+        ((200, b'{"mappings": 1}'), "did not answer with a status"),
+    ],
+)
+def test_something_else_at_the_address_is_one_sentence(daemon, answer, said):
+    daemon.answer = answer
+
+    with pytest.raises(StatusUnavailable, match=said):
+        fetch(url_of(daemon))
+
+
+def test_what_is_no_http_at_all_is_one_sentence():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4_096)
+                connection.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(StatusUnavailable):
+            fetch(f"http://127.0.0.1:{server.getsockname()[1]}")
+        thread.join()
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:9465", "ftp://x", "http://", "file:///etc/passwd"])
+def test_what_is_no_url_is_refused(url):
+    with pytest.raises(ConfigurationError, match="--url"):
+        fetch(url)
