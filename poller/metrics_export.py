@@ -233,11 +233,10 @@ def _spread(values: _T | Mapping[Any, _T]) -> list[tuple[tuple[str, ...], _T]]:
 
 
 def _add_histogram(family: HistogramMetricFamily, labels: Sequence[str], histogram: Histogram) -> None:
-    # one copy: the event loop's thread goes on counting, and the buckets must add up to the count
-    counts = histogram.counts[:]
+    # the event loop's thread goes on counting: the family takes its count from the last bucket, so they always agree
     total = 0
     buckets: list[tuple[str, float]] = []
-    for bound, count in zip((*histogram.bounds, float("inf")), counts, strict=True):
+    for bound, count in zip((*histogram.bounds, float("inf")), histogram.counts, strict=True):
         total += count
         buckets.append(("+Inf" if bound == float("inf") else str(bound), total))
     family.add_metric(labels, buckets, histogram.total)

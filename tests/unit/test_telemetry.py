@@ -174,6 +174,9 @@ def test_an_outage_of_an_hour_is_no_flood_and_its_end_is_told(telemetry, stats, 
     assert caplog.records[-1].getMessage() == "orders: receiving again after 3600 failures in 3600 s"
     assert caplog.records[-1].action == "poll_recovered"
     assert stats.last_problem is None
+    told = len(caplog.records)
+    telemetry.on_event(Received(3, [], 0), at(3_601.0))
+    assert len(caplog.records) == told, "the end of an outage is told once"
 
 
 # --- when the wait for a successful poll began: liveness ---
@@ -308,6 +311,8 @@ def test_a_batch_that_comes_back_by_the_queue_is_no_retry_of_ours(telemetry, sta
 
 
 def test_a_batch_given_up_before_it_ran_has_no_duration(telemetry, stats):
+    telemetry.invoked(1.0)
+    telemetry.on_command(settled(InvocationOutcome.SUCCESS, messages(1)), at(4.0))
     telemetry.on_command(settled(InvocationOutcome.ERROR, failed=messages(1), detail="too large"), at(5.0))
 
     assert stats.invocations[InvocationOutcome.ERROR] == 1
