@@ -233,7 +233,7 @@ def _spread(values: _T | Mapping[Any, _T]) -> list[tuple[tuple[str, ...], _T]]:
 
 
 def _add_histogram(family: HistogramMetricFamily, labels: Sequence[str], histogram: Histogram) -> None:
-    # the event loop's thread goes on counting: the family takes its count from the last bucket, so they always agree
+    # the event loop's thread goes on counting: the family takes its count from the last bucket, so both agree
     total = 0
     buckets: list[tuple[str, float]] = []
     for bound, count in zip((*histogram.bounds, float("inf")), histogram.counts, strict=True):

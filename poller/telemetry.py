@@ -106,6 +106,14 @@ class Telemetry:
             "describe_failed", problem.value, f"cannot read the queue's attributes: {detail}", now
         )
 
+    def source_unavailable(self, problem: SourceProblem, detail: str, now: Instant) -> None:
+        """The source cannot be had yet, so no machine runs; it is tried again."""
+        detail = one_line(detail)
+        self._stats.last_problem = f"{problem.value}: {detail}"
+        self._remember(self._stats.last_problem, now)
+        text = f"waiting for its queue ({problem.value}): {detail}"
+        self._teller.failure("source_unavailable", problem.value, text, now, problem=problem)
+
     def extension_failed(self, count: int, detail: str, now: Instant) -> None:
         """The heartbeat could not extend `count` receipts."""
         self._stats.visibility_extensions[CallOutcome.ERROR] += count
@@ -145,7 +153,10 @@ class Telemetry:
         stats = self._stats
         stats.crashed = None
         stats.worker_restarts[RestartReason.CRASH] += 1
+        # the machine that would have answered for these is gone
         self._polls.clear()
+        self._releasing.clear()
+        self._undeleted.clear()
         self._begin_waiting(now)
         self._teller.tell(logging.WARNING, "restarted", "its driver was started again")
 

@@ -402,6 +402,17 @@ def test_a_describe_that_fails_is_told_and_kept_for_the_health_check(telemetry, 
     assert actions(caplog) == ["describe_failed"]
 
 
+def test_a_source_that_cannot_be_had_yet_is_told_and_forgotten_with_the_first_receive(telemetry, stats, caplog):
+    for second in range(3):
+        telemetry.source_unavailable(SourceProblem.DENIED, "no sqs:GetQueueAttributes", at(float(second)))
+
+    assert stats.last_problem == stats.last_error == "denied: no sqs:GetQueueAttributes"
+    assert stats.last_error_at == WALL + 2.0
+    assert actions(caplog) == ["source_unavailable"]
+    telemetry.on_event(Received(1, [], 0), at(9.0))
+    assert stats.last_problem is None
+
+
 def test_a_blocked_loop_is_counted_while_it_lasts_and_told_with_its_mapping(telemetry, stats, caplog):
     for check in range(1, 11):
         telemetry.loop_blocked(0.1, check * 0.1, at(5.0 + check * 0.1))
