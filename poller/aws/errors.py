@@ -85,6 +85,7 @@ def read_refusal(response: http1.HttpResponse) -> Refusal:
         message = "" if fields else response.body[:1000].decode("utf-8", "replace")
         for tag, found in re.findall(r"<(Code|Message)>([^<]{1,500})<", message):
             code, message = (found, message) if tag == "Code" and not code else (code, found)
+        message = re.sub(r"<[^>]*>", " ", message)
     if 300 <= response.status < 400:
         message = f"redirected to {(response.header(b'location') or b'nowhere').decode('latin-1')}"
     return Refusal(response.status, _bare_code(code), clean(message))

@@ -116,7 +116,7 @@ class _Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         if self._complete:
-            self._broken = True  # a second answer to one request
+            raise ValueError("a second answer to one request")  # stops the parser: see data_received
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers.append((name, value))

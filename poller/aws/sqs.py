@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import orjson
 
 from poller.aws.clients import AwsClients
-from poller.aws.errors import clean
+from poller.aws.errors import clean, unreadable
 from poller.aws.wire import WireClient
 from poller.core.mapping import SourceArn
 from poller.core.model import JsonObject, QueueFacts, SourceProblem
@@ -19,6 +19,7 @@ from poller.ports import Failure
 # Seconds for calls that do not wait for messages; three attempts fit in.
 CALL_DEADLINE = 10.0
 ATTEMPTS = 3
+_IDS = tuple(map(str, range(10)))
 _ATTRIBUTES = [
     "VisibilityTimeout",
     "ApproximateNumberOfMessages",
@@ -47,7 +48,7 @@ class SqsQueue:
         self._wire = self._clients.wire("sqs", self.arn.region)
         name = {"QueueName": self.arn.name, "QueueOwnerAWSAccountId": self.arn.account}
         try:
-            self._url = str((await self._ask("GetQueueUrl", name)).get("QueueUrl", ""))
+            self._url = str((await self._ask("GetQueueUrl", name)).get("QueueUrl") or "")
         except SourceError as error:
             if error.problem is not SourceProblem.DENIED:
                 raise self._explained(error) from error
@@ -61,9 +62,9 @@ class SqsQueue:
     async def describe(self) -> QueueFacts:
         """GetQueueAttributes (IAM-1): visibility timeout in seconds, approximate counts, redrive policy."""
         data = await self._ask("GetQueueAttributes", {"QueueUrl": self._url, "AttributeNames": _ATTRIBUTES})
-        told = data.get("Attributes") or {}
-        policy = told.get("RedrivePolicy")
         try:
+            told = data.get("Attributes") or {}
+            policy = told.get("RedrivePolicy")
             return QueueFacts(
                 visibility_timeout=float(told["VisibilityTimeout"]),
                 visible=int(told.get("ApproximateNumberOfMessages", 0)),
@@ -71,7 +72,7 @@ class SqsQueue:
                 delayed=int(told.get("ApproximateNumberOfMessagesDelayed", 0)),
                 redrive=json.loads(policy) if policy else None,
             )
-        except (KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
             raise SourceError(
                 SourceProblem.SERVER,
                 f"{self.arn.text} at {self._wire.host} did not tell its attributes in the form that SQS has.",
@@ -91,22 +92,32 @@ class SqsQueue:
         if visibility_timeout is not None:
             body["VisibilityTimeout"] = visibility_timeout
         answer = await self._wire.call("ReceiveMessage", orjson.dumps(body), deadline=deadline)
-        return answer.data.get("Messages") or [], answer.size
+        messages = answer.data.get("Messages") or []
+        if not isinstance(messages, list):
+            raise unreadable("sqs", "ReceiveMessage", self._wire.host, "Messages is not a list")
+        return messages, answer.size
 
     async def delete(self, receipts: Sequence[str]) -> Sequence[Failure]:
         """DeleteMessageBatch of 1 to 10 receipts (SQS-26): what was refused, by index."""
-        entries = [{"Id": str(i), "ReceiptHandle": receipt} for i, receipt in enumerate(receipts)]
-        data = await self._ask("DeleteMessageBatch", {"QueueUrl": self._url, "Entries": entries})
-        return _failures(data, len(entries))
+        entries: list[JsonObject] = [
+            {"Id": str(i), "ReceiptHandle": receipt} for i, receipt in enumerate(receipts)
+        ]
+        return await self._settle("DeleteMessageBatch", entries)
 
     async def change_visibility(self, receipts: Sequence[str], seconds: Sequence[int]) -> Sequence[Failure]:
         """ChangeMessageVisibilityBatch of 1 to 10 receipts: what was refused, by index."""
-        entries = [
+        entries: list[JsonObject] = [
             {"Id": str(i), "ReceiptHandle": receipt, "VisibilityTimeout": timeout}
             for i, (receipt, timeout) in enumerate(zip(receipts, seconds, strict=True))
         ]
-        data = await self._ask("ChangeMessageVisibilityBatch", {"QueueUrl": self._url, "Entries": entries})
-        return _failures(data, len(entries))
+        return await self._settle("ChangeMessageVisibilityBatch", entries)
+
+    async def _settle(self, operation: str, entries: list[JsonObject]) -> Sequence[Failure]:
+        data = await self._ask(operation, {"QueueUrl": self._url, "Entries": entries})
+        try:
+            return _failures(data, len(entries))
+        except (AttributeError, TypeError) as error:
+            raise unreadable("sqs", operation, self._wire.host, "not a batch answer") from error
 
     async def _ask(self, operation: str, body: JsonObject) -> JsonObject:
         answer = await self._wire.call(operation, body, deadline=CALL_DEADLINE, attempts=ATTEMPTS)
@@ -135,10 +146,11 @@ def _failures(data: JsonObject, sent: int) -> Sequence[Failure]:
     """What a batch answer refuses; an entry that it does not mention was not done either."""
     refused = data.get("Failed")
     done = data.get("Successful") or ()
-    if not refused and len(done) == sent:
+    succeeded = {entry.get("Id") for entry in done}
+    if not refused and succeeded.issuperset(_IDS[:sent]):
         return ()
     told = {entry.get("Id"): entry for entry in refused or ()}
-    succeeded = {entry.get("Id") for entry in done} - told.keys()
+    succeeded -= told.keys()
     failures = []
     for index in range(sent):
         if str(index) in succeeded:
