@@ -1,0 +1,181 @@
+"""Servers that others wrote, each in an environment of its own under `.servers/`, for the tests to run against.
+
+    with running(MINISTACK) as url: ...
+
+Installing happens once, however many workers and suites ask at the same time. A server that cannot be had
+because there is no package index is `ServerMissing`; every other failure is a failure.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.config
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+READY_DEADLINE = 60.0
+STOP_DEADLINE = 15.0
+START_ATTEMPTS = 5  # a free port may be taken between being found and being used
+# What pip says when it found no index, or one that does not answer or has not got the package.
+_NO_INDEX = ("No matching distribution", "Connection", "NewConnectionError", "Temporary failure", "Read timed out")
+
+
+class ServerMissing(Exception):  # noqa: N818 - it tells what is so, not what went wrong
+    """The server could not be installed for want of a package index; the text tells what pip said."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """How a server starts; `{bin}` and `{port}` are filled in."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+EMBEDDED = Server("embedded", (sys.executable, "-m", "poller.testing", "--port", "{port}"))
+MINISTACK = Server(
+    "ministack",
+    ("{bin}/ministack",),
+    {"BIND_HOST": "127.0.0.1", "MINISTACK_HOST": "127.0.0.1", "GATEWAY_PORT": "{port}"},
+)
+MOTO = Server("moto", ("{bin}/moto_server", "-H", "127.0.0.1", "-p", "{port}"))
+ROTO = Server("roto", ("{bin}/roto-server", "--host", "127.0.0.1", "--port", "{port}", "--ephemeral"))
+
+
+def install(server: Server) -> Path:
+    """The `bin` folder of the server's environment, made on first use from its pinned, hashed requirements."""
+    if server is EMBEDDED:
+        return Path(sys.executable).parent
+    requirements = HERE / f"{server.name}.txt"
+    home = ROOT / ".servers" / server.name
+    home.parent.mkdir(exist_ok=True)
+    wanted = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()
+    stamp = home / "installed"
+    with (home.parent / f"{server.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not stamp.exists() or stamp.read_text() != wanted:
+            _run([sys.executable, "-m", "venv", "--clear", str(home)], server)
+            pip = [str(home / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+            _run([*pip, "--require-hashes", "-r", str(requirements)], server)
+            stamp.write_text(wanted)
+    return home / "bin"
+
+
+def _run(command: list[str], server: Server) -> None:
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode == 0:
+        return
+    said = (done.stderr or done.stdout).strip()
+    if any(word in said for word in _NO_INDEX):
+        raise ServerMissing(f"{server.name} could not be installed: {said.splitlines()[-1]}")
+    raise RuntimeError(f"installing {server.name} failed:\n{said}")
+
+
+@contextlib.contextmanager
+def running(server: Server) -> Iterator[str]:
+    """Installs and starts the server on a free port of 127.0.0.1, yields its URL, ends it."""
+    binaries = install(server)
+    with tempfile.TemporaryDirectory(prefix=f"esm-{server.name}-") as folder:
+        for _ in range(START_ATTEMPTS):
+            with _free_port() as port:
+                process = _start(server, binaries, port, Path(folder))
+                try:
+                    if _ready(process, port):
+                        yield f"http://127.0.0.1:{port}"
+                        return
+                finally:
+                    _stop(process)
+        log = (Path(folder) / "log").read_text(errors="replace")
+        raise RuntimeError(
+            f"{server.name} ended {START_ATTEMPTS} times before it was ready; the last time:\n{log}"
+        )
+
+
+@contextlib.contextmanager
+def _free_port() -> Iterator[int]:
+    """A port that the system gives to nobody else while the block lasts, and on which the server may yet listen.
+
+    Were it only found and let go, another worker's server could get it first, answer the question whether ours
+    is ready, and be tested in its place. A bound socket that does not listen keeps it; with SO_REUSEADDR on both
+    sides Linux lets the server bind it as well, other systems do not.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        port = int(holder.getsockname()[1])
+        if sys.platform != "linux":
+            holder.close()
+        yield port
+
+
+def _start(server: Server, binaries: Path, port: int, folder: Path) -> "subprocess.Popen[bytes]":
+    values = {"bin": str(binaries), "port": str(port)}
+    command = [part.format(**values) for part in server.command]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON"))}
+    environment |= {name: value.format(**values) for name, value in server.environment.items()}
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, str(HERE / "leash.py"), *command],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            cwd=folder,
+            env=environment,
+        )
+
+
+def _ready(process: "subprocess.Popen[bytes]", port: int) -> bool:
+    """Waits until SQS answers; False when the process ended first (its port was taken meanwhile)."""
+    headers = {
+        "X-Amz-Target": "AmazonSQS.ListQueues",
+        "Content-Type": "application/x-amz-json-1.0",
+        "Authorization": "AWS4-HMAC-SHA256 Credential=test/20250101/us-east-1/sqs/aws4_request, "
+        "SignedHeaders=host, Signature=0",
+    }
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/", b"{}", headers)
+    deadline = time.monotonic() + READY_DEADLINE
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            return False
+        with contextlib.suppress(OSError, urllib.error.HTTPError), urllib.request.urlopen(request, timeout=5):
+            return process.poll() is None
+        time.sleep(0.05)
+    raise RuntimeError(f"no answer on port {port} within {READY_DEADLINE:g} s")
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        process.wait(STOP_DEADLINE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def sqs_client(url: str, **config: Any) -> Any:
+    """A boto3 client for the server, without retries unless `config` asks for them."""
+    settings = {"retries": {"total_max_attempts": 1}, "read_timeout": 40, "max_pool_connections": 50} | config
+    return boto3.client(
+        "sqs",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=botocore.config.Config(**settings),
+    )
