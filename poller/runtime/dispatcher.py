@@ -1,0 +1,171 @@
+"""Invokes a mapping's handler: one task a batch, one timer, and exactly one result, whatever the handler does.
+
+How many run at once is the machine's decision; what a result means is the core's.
+"""
+
+import asyncio
+import contextvars
+import logging
+import uuid
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from poller.clock import Clock
+from poller.core.mapping import EventSourceMapping
+from poller.core.model import Batch, FunctionError, InvocationResult, JsonObject, NotInvoked
+from poller.ports import Handler, Invocation
+from poller.telling import Teller
+
+OnDone: TypeAlias = Callable[[InvocationResult, float], None]
+
+MOST_ABANDONED: Final = 256
+"""Timed-out invocations that ignore their cancellation; with so many of them nothing new is invoked."""
+
+LATE: Final = 0.1
+"""Seconds by which a timer may be late before the loop counts as having been blocked."""
+
+current_mapping: contextvars.ContextVar[str] = contextvars.ContextVar("esm_mapping")
+"""The mapping on whose behalf code runs: set in each invocation, inherited by what a handler starts."""
+
+
+def task_name(mapping: str) -> str:
+    """The name of the tasks in which this mapping's handler runs; the watchdog knows them by it."""
+    return f"esm:{mapping}:invoke"
+
+
+class _Call:
+    """One invocation that has not been answered yet."""
+
+    __slots__ = ("deadline", "late", "on_done", "started", "task", "timer")
+
+    task: asyncio.Task[None]
+    timer: asyncio.TimerHandle
+
+    def __init__(self, on_done: OnDone, started: float, timeout: float) -> None:
+        self.on_done = on_done
+        self.started = started
+        self.deadline = started + timeout
+        self.late = False
+
+
+class Dispatcher:
+    """One mapping's invocations; to be made and used in one event loop."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        mapping: EventSourceMapping,
+        clock: Clock,
+        build_event: Callable[[Batch], JsonObject],
+    ) -> None:
+        """`build_event` makes of a batch what the function is called with, within the call's time."""
+        self._handler = handler
+        self._timeout = mapping.handler.timeout
+        self._clock = clock
+        self._build_event = build_event
+        self._teller = Teller(mapping.name, logging.getLogger("poller"))
+        self._task_name = task_name(mapping.name)
+        # What a handler sets in its context ends with it: neither the next invocation nor our own work sees it.
+        self._outside = contextvars.copy_context()
+        self._inside = contextvars.copy_context()
+        self._inside.run(current_mapping.set, mapping.name)
+        self._calls: set[_Call] = set()
+        self._abandoned: set[asyncio.Task[None]] = set()
+        self._id_prefix = str(uuid.uuid4())[:24]
+        self._id_number = uuid.uuid4().int & 0xFFFF_FFFF_FFFF
+
+    @property
+    def running(self) -> int:
+        """Invocations without a result yet."""
+        return len(self._calls)
+
+    @property
+    def abandoned(self) -> int:
+        """Invocations that have their result (timed out, given up) and go on nevertheless."""
+        return len(self._abandoned)
+
+    def start(self, batch: Batch, on_done: OnDone) -> None:
+        """Invokes the handler with the batch. `on_done` is called exactly once, later, in the event loop, with the
+        result and the seconds it took: when the handler has ended, at the mapping's timeout, or at `abandon_all`.
+        """
+        loop = asyncio.get_running_loop()
+        if len(self._abandoned) >= MOST_ABANDONED:
+            text = (
+                f"{len(self._abandoned)} invocations still run although they timed out: the handler ignores its"
+                " cancellation; nothing new is started until some of them end"
+            )
+            loop.call_soon(on_done, NotInvoked(text), 0.0, context=self._outside)
+            return
+        call = _Call(on_done, self._clock.now().mono, self._timeout)
+        call.timer = loop.call_later(self._timeout, self._timed_out, call, context=self._outside)
+        call.task = loop.create_task(self._invoke(call, batch), name=self._task_name, context=self._inside.copy())
+        self._calls.add(call)
+
+    def abandon_all(self) -> None:
+        """Everything that runs is given up: it has failed as far as its batch is concerned, and is cancelled."""
+        for call in tuple(self._calls):
+            text = "poller stopped before the function was done"
+            self._give_up(call, FunctionError("Runtime.Abandoned", text))
+
+    async def close(self, grace: float) -> None:
+        """Gives up what runs and waits `grace` seconds for it to end.
+
+        What ignores its cancellation even then is left behind, out of asyncio's sight: the end of asyncio.run
+        waits for every task that it knows, and would wait for ever.
+        """
+        self.abandon_all()
+        if not self._abandoned:
+            return
+        _, deaf = await asyncio.wait(self._abandoned, timeout=grace)
+        for task in deaf:
+            asyncio._unregister_task(task)  # noqa: SLF001 - documented for those who manage tasks themselves
+            task._log_destroy_pending = False  # type: ignore[attr-defined] # noqa: SLF001 - as asyncio.gather does
+        if deaf:
+            text = f"{len(deaf)} invocations ignore their cancellation and were left behind"
+            self._teller.tell(logging.WARNING, "handler_left_behind", text, invocations=len(deaf))
+
+    async def _invoke(self, call: _Call, batch: Batch) -> None:
+        try:
+            event = self._build_event(batch)
+            result = await self._handler.invoke(Invocation(event, self._request_id(), call.deadline))
+        except asyncio.CancelledError:
+            text = "the invocation was cancelled from outside"
+            self._finish(
+                call, FunctionError("Runtime.Cancelled", text)
+            )  # unless it was us: then it has its result
+            raise
+        except BaseException as error:  # noqa: BLE001 - handlers do not raise; if one does, its batch stays ours
+            text = f"the invocation failed through a bug in poller: {type(error).__name__}"
+            self._teller.failure("invocation_bug", text, text, self._clock.now(), exc_info=error)
+            result = NotInvoked(text)
+        self._finish(call, result)
+
+    def _timed_out(self, call: _Call) -> None:
+        if not call.late and self._clock.now().mono - call.deadline > LATE:
+            # Somebody blocked the loop: handlers whose answer has been waiting meanwhile shall not pay for it.
+            call.late = True
+            loop = asyncio.get_running_loop()
+            call.timer = loop.call_later(LATE, self._timed_out, call, context=self._outside)
+            return
+        text = f"Task timed out after {self._timeout:.2f} seconds"
+        self._give_up(call, FunctionError("Sandbox.Timedout", text, timed_out=True))
+
+    def _give_up(self, call: _Call, result: InvocationResult) -> None:
+        self._abandoned.add(call.task)
+        call.task.add_done_callback(self._abandoned.discard, context=self._outside)
+        call.task.cancel()
+        self._finish(call, result)
+
+    def _finish(self, call: _Call, result: InvocationResult) -> None:
+        """The first result counts; the others come too late."""
+        if call not in self._calls:
+            return
+        self._calls.remove(call)
+        call.timer.cancel()
+        # a copy, because the same context may be entered already further up the stack
+        self._outside.copy().run(call.on_done, result, self._clock.now().mono - call.started)
+
+    def _request_id(self) -> str:
+        """Shaped like a UUID of version 4; counted up, as a new random one costs more than the rest of a call."""
+        self._id_number = (self._id_number + 1) & 0xFFFF_FFFF_FFFF
+        return f"{self._id_prefix}{self._id_number:012x}"
