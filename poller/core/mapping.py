@@ -1,11 +1,17 @@
-"""EventSourceMapping: one mapping's configuration, frozen and valid, and every rule that makes it so (CFG).
+"""EventSourceMapping: one mapping's configuration, frozen and valid, and the one way to make it (CFG).
 
-Whether a configuration is legal is decided here and nowhere else; the file loader, the library and the control
-API all come through `parse_mapping`.
+Whether a configuration is legal is decided by `parse_mapping` and nowhere else; the file loader, the library and
+the control API all come through it. Its rules are in mapping_rules.py.
 """
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, count
+from typing import Any
 
+from poller.core.mapping_names import function_arn, mapping_uuid, parse_queue_arn
+from poller.core.mapping_rules import field_problems, queue_problems
+from poller.core.mapping_shapes import FieldProblem
 from poller.core.model import SourceKind
 
 
@@ -76,3 +82,110 @@ class EventSourceMapping:
     provisioned: ProvisionedPollers | None = None
     handler: HandlerSettings = field(default_factory=HandlerSettings)
     poller: PollerSettings = field(default_factory=PollerSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """Why fields make no mapping: everything that is wrong, in a fixed order, never empty."""
+
+    problems: tuple[FieldProblem, ...]
+
+
+def parse_mapping(fields: Mapping[str, object], taken: Collection[str] = ()) -> EventSourceMapping | Invalid:
+    """CreateEventSourceMapping's fields and ours (`Name`, `Handler`, `Poller`) -> a mapping, or all that is wrong.
+
+    Any value of any type may come in; null is the same as not there. Without a Name it is that of the queue, with
+    a number behind it where `taken` has that name already.
+    """
+    arn = parse_queue_arn(fields.get("EventSourceArn"))
+    if isinstance(arn, FieldProblem):
+        return Invalid(tuple(field_problems(fields, None)))
+    source = SourceArn(str(fields["EventSourceArn"]), *arn)
+    problems = (*field_problems(fields, SourceKind.SQS), *queue_problems(fields, fifo=source.fifo))
+    if problems:
+        return Invalid(problems)
+    # Nothing below can fail: the problems above are all there are.
+    given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
+    name = given.get("Name") or _free_name(source.name, taken)
+    return EventSourceMapping(
+        uuid=mapping_uuid(name, source.text, given["FunctionName"]),
+        name=name,
+        source=SourceKind.SQS,
+        arn=source,
+        function_name=given["FunctionName"],
+        function_arn=function_arn(arn, name),
+        enabled=given.get("Enabled", True),
+        batch_size=given.get("BatchSize", 10),
+        window=float(given.get("MaximumBatchingWindowInSeconds", 0)),
+        report_batch_item_failures=bool(given.get("FunctionResponseTypes")),
+        maximum_concurrency=given.get("ScalingConfig", {}).get("MaximumConcurrency"),
+        provisioned=_provisioned(given.get("ProvisionedPollerConfig", {})),
+        handler=_handler(given.get("Handler", {})),
+        poller=_poller(given.get("Poller", {})),
+    )
+
+
+def find_conflicts(mappings: Sequence[EventSourceMapping]) -> tuple[FieldProblem, ...]:
+    """Mappings that cannot live side by side; each path starts with the place of the later one in the list.
+
+    CFG-51, CFG-52: one source with one function reference, letter for letter, only once. A name only once too:
+    it is how logs and metrics tell mappings apart.
+    """
+    problems = []
+    names: dict[str, int] = {}
+    pairs: dict[tuple[str, str], int] = {}
+    for index, mapping in enumerate(mappings):
+        first = names.setdefault(mapping.name, index)
+        if first != index:
+            text = f"the name {mapping.name!r} is taken by EventSourceMappings[{first}]"
+            problems.append(
+                FieldProblem((index, "Name"), "ResourceConflictException", text, "give each mapping another Name")
+            )
+        first = pairs.setdefault((mapping.arn.text, mapping.function_name), index)
+        if first != index:
+            text = (
+                f'An event source mapping with SQS arn (" {mapping.arn.text} ") and function '
+                f'(" {mapping.function_name} ") already exists. '
+                f"Please update or delete the existing mapping with UUID {mappings[first].uuid}"
+            )
+            advice = f"it is EventSourceMappings[{first}], {mappings[first].name!r}"
+            problems.append(FieldProblem((index, "FunctionName"), "ResourceConflictException", text, advice))
+    return tuple(problems)
+
+
+def visibility_conflict(visibility_timeout: float, function_timeout: float) -> str | None:
+    """CFG-44, both in seconds: AWS's sentence when a message would come back while the function still has it."""
+    if function_timeout <= visibility_timeout:
+        return None
+    return (
+        f"Queue visibility timeout: {visibility_timeout:g} seconds"
+        f" is less than Function timeout: {function_timeout:g} seconds"
+    )
+
+
+def _free_name(name: str, taken: Collection[str]) -> str:
+    numbered = (f"{name}-{number}" for number in count(2))
+    return next(free for free in chain((name,), numbered) if free not in taken)
+
+
+def _provisioned(given: Mapping[str, Any]) -> ProvisionedPollers | None:
+    values = {key: value for key, value in given.items() if value is not None}
+    if not values:  # an empty one clears the setting, as in the API
+        return None
+    return ProvisionedPollers(values.get("MinimumPollers", 2), values.get("MaximumPollers", 200))
+
+
+def _handler(given: Mapping[str, Any]) -> HandlerSettings:
+    settings = HandlerSettings()
+    return HandlerSettings(
+        timeout=float(given.get("TimeoutInSeconds") or settings.timeout),
+        concurrency=given.get("Concurrency") or settings.concurrency,
+    )
+
+
+def _poller(given: Mapping[str, Any]) -> PollerSettings:
+    delay = given.get("RetryDelay")
+    return PollerSettings(
+        heartbeat=bool(given.get("Heartbeat")),
+        retry_delay=None if delay is None else RetryDelay(float(delay["Initial"]), float(delay["Max"])),
+    )

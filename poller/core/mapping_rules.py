@@ -1,0 +1,250 @@
+"""Which field a source takes, in which range, and which fields go together: the one table and the rules across it.
+
+Ranges and applicability are CFG-1 to CFG-25, the rules across fields CFG-30 to CFG-54. Nothing here asks AWS.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple
+
+from poller.core.mapping_filters import filter_criteria
+from poller.core.mapping_names import parse_queue_arn, target_problem, url_problem
+from poller.core.mapping_shapes import (
+    Check,
+    FieldProblem,
+    Path,
+    anything,
+    block,
+    flag,
+    key_text,
+    never,
+    seconds,
+    text,
+    unknown,
+    unsupported,
+    violation,
+    whole,
+    wrong_type,
+)
+from poller.core.model import SourceKind
+
+_ALL = frozenset(SourceKind)
+_QUEUES = frozenset({SourceKind.SQS})
+_STREAMS = _ALL - _QUEUES
+_NONE: frozenset[SourceKind] = frozenset()
+
+MAX_RETRY_DELAY = 43_200  # seconds: SQS keeps a message invisible for 12 hours at most
+
+
+class Field(NamedTuple):
+    """A row: what the field's value must be, which sources take it, and AWS's own refusal where it is known."""
+
+    check: Check
+    sources: frozenset[SourceKind]
+    refusal: str = ""
+
+
+def _source_arn(value: object, path: Path) -> Iterator[FieldProblem]:
+    parsed = parse_queue_arn(value, path)
+    if isinstance(parsed, FieldProblem):
+        yield parsed
+
+
+def _target(value: object, path: Path) -> Iterator[FieldProblem]:
+    problem = target_problem(value, path)
+    if problem is not None:
+        yield problem
+
+
+def _response_types(value: object, path: Path) -> Iterator[FieldProblem]:
+    """CFG-15: nothing, or the one word, once."""
+    allowed = "allowed: [] or [ReportBatchItemFailures]"
+    if not isinstance(value, list):
+        yield wrong_type(path, value, "a list", "[] or [ReportBatchItemFailures]")
+        return
+    if len(value) > 1:
+        yield violation(path, value, "Member must have length less than or equal to 1", allowed)
+    for index, word in enumerate(value):
+        if word != "ReportBatchItemFailures":
+            limit = "Member must satisfy enum value set: [ReportBatchItemFailures]"
+            yield violation((*path, index), word, limit, allowed)
+
+
+def _metrics(value: object, path: Path) -> Iterator[FieldProblem]:
+    """CFG-22, CFG-54: EventCount is the only word for these sources."""
+    if not isinstance(value, list):
+        yield wrong_type(path, value, "a list", "[] or [EventCount]")
+    elif len(value) > 3:
+        limit = "Member must have length less than or equal to 3"
+        yield violation(path, value, limit, "allowed: [] or [EventCount]")
+    elif any(word != "EventCount" for word in value):
+        yield FieldProblem(
+            path,
+            "InvalidParameterValueException",
+            "Unsupported MetricsConfig parameter for given event source mapping type.",
+            "allowed: [] or [EventCount]",
+        )
+
+
+def _tags(value: object, path: Path) -> Iterator[FieldProblem]:
+    """CFG-24: at most 50; key and value lengths are those of AWS tags in general."""
+    wanted = "a map of up to 50 texts"
+    if not isinstance(value, Mapping):
+        yield wrong_type(path, value, "a map", wanted)
+        return
+    if len(value) > 50:
+        yield violation(path, value, "Member must have length less than or equal to 50", f"allowed: {wanted}")
+    for key, tag in value.items():
+        where = (*path, key_text(key))
+        if not isinstance(tag, str):
+            yield wrong_type(where, tag, "text", "text, in quotes where it looks like something else")
+        elif not 1 <= len(key_text(key)) <= 128 or len(tag) > 256:
+            limits = "allowed: keys of 1 to 128 and values of up to 256 characters"
+            yield FieldProblem(where, "ValidationException", "this tag is too long or has no name", limits)
+
+
+def _endpoint(value: object, path: Path) -> Iterator[FieldProblem]:
+    """Only a Lambda target has an endpoint, and none of those runs yet: a setting without effect is no setting."""
+    wrong = url_problem(value) if isinstance(value, str) else "this is not text"
+    message = wrong or "EndpointUrl is for Lambda function targets, which are not part of this version"
+    yield FieldProblem(path, "InvalidParameterValueException", message, "" if wrong else "leave it out")
+
+
+FIELDS: Mapping[str, Field] = {
+    "Name": Field(text(r"[A-Za-z0-9._-]{1,128}", "a name of 1 to 128 letters, digits, '.', '_' and '-'"), _ALL),
+    "EventSourceArn": Field(_source_arn, _ALL),
+    "FunctionName": Field(_target, _ALL),
+    "Enabled": Field(flag, _ALL),
+    "BatchSize": Field(whole(1, 10_000), _ALL),
+    "MaximumBatchingWindowInSeconds": Field(whole(0, 300), _ALL),
+    "FunctionResponseTypes": Field(_response_types, _ALL),
+    "FilterCriteria": Field(filter_criteria, _ALL),
+    "ScalingConfig": Field(block({"MaximumConcurrency": whole(2, 1_000)}), _QUEUES),
+    "ProvisionedPollerConfig": Field(
+        block({"MinimumPollers": whole(2, 200), "MaximumPollers": whole(2, 10_000), "PollerGroupName": never}),
+        _QUEUES,
+    ),
+    "KMSKeyArn": Field(text(r"(arn:aws[a-zA-Z-]*:[a-z0-9.-]+:\S{1,2000})?", "the ARN of a key, or empty"), _ALL),
+    "MetricsConfig": Field(block({"Metrics": _metrics}), _ALL),
+    "Tags": Field(_tags, _ALL),
+    "Handler": Field(
+        block({"TimeoutInSeconds": seconds(1, 900), "Concurrency": whole(1, 1_000), "EndpointUrl": _endpoint}),
+        _ALL,
+    ),
+    "Poller": Field(
+        block(
+            {
+                "Heartbeat": flag,
+                "RetryDelay": block(
+                    {"Initial": seconds(0, MAX_RETRY_DELAY), "Max": seconds(0, MAX_RETRY_DELAY)},
+                    required=("Initial", "Max"),
+                ),
+            }
+        ),
+        _QUEUES,
+    ),
+    "StartingPosition": Field(anything, _STREAMS, "StartingPosition is not valid for SQS event sources."),
+    "StartingPositionTimestamp": Field(anything, _STREAMS),
+    "ParallelizationFactor": Field(anything, _STREAMS),
+    "DestinationConfig": Field(anything, _STREAMS),
+    "MaximumRecordAgeInSeconds": Field(anything, _STREAMS),
+    "BisectBatchOnFunctionError": Field(anything, _STREAMS),
+    "MaximumRetryAttempts": Field(anything, _STREAMS),
+    "TumblingWindowInSeconds": Field(anything, _STREAMS),
+    "LoggingConfig": Field(anything, _NONE),
+    "Topics": Field(anything, _NONE),
+    "Queues": Field(anything, _NONE),
+    "SourceAccessConfigurations": Field(anything, _NONE),
+    "SelfManagedEventSource": Field(anything, _NONE),
+    "AmazonManagedKafkaEventSourceConfig": Field(anything, _NONE),
+    "SelfManagedKafkaEventSourceConfig": Field(anything, _NONE),
+    "DocumentDBEventSourceConfig": Field(anything, _NONE),
+}
+_REQUIRED = ("EventSourceArn", "FunctionName")
+
+
+def field_problems(fields: Mapping[str, object], source: SourceKind | None) -> Iterator[FieldProblem]:
+    """Each field by itself: known, taken by this source (None: not known which), of the right type and range.
+
+    In the order of the table, so that the same fields always give the same list; null is the same as not there.
+    """
+    for name, field in FIELDS.items():
+        value = fields.get(name)
+        if value is None and name not in _REQUIRED:
+            continue
+        if field.sources and (source is None or source in field.sources):
+            yield from field.check(value, (name,))
+        elif field.refusal:
+            yield FieldProblem((name,), "InvalidParameterValueException", field.refusal, "leave it out")
+        else:
+            yield unsupported((name,))
+    for name in fields:
+        if name not in FIELDS:
+            yield unknown((key_text(name),), _taken_by(source))
+
+
+def _taken_by(source: SourceKind | None) -> Collection[str]:
+    """Names worth suggesting."""
+    return [name for name, field in FIELDS.items() if source in field.sources or (not source and field.sources)]
+
+
+def queue_problems(fields: Mapping[str, object], *, fifo: bool) -> Iterator[FieldProblem]:
+    """The rules across fields of a queue; fields that are wrong by themselves are passed over."""
+    size = _whole(fields, "BatchSize", 10)
+    window = _whole(fields, "MaximumBatchingWindowInSeconds", 0)
+    if fifo:
+        yield from _fifo_problems(size, window)
+    elif 10 < size <= 10_000 and window == 0:
+        yield _invalid(
+            ("MaximumBatchingWindowInSeconds",),
+            "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10",
+            "write 1 to 300, or a BatchSize of up to 10",
+        )
+    yield from _scaling_problems(fields)
+    delay = _inner(_inner(fields, "Poller"), "RetryDelay")
+    first, last = delay.get("Initial"), delay.get("Max")
+    if isinstance(first, int | float) and isinstance(last, int | float) and first > last:
+        yield _invalid(
+            ("Poller", "RetryDelay", "Initial"), "Initial is greater than Max", "allowed: Initial up to Max"
+        )
+
+
+def _fifo_problems(size: int, window: int) -> Iterator[FieldProblem]:
+    """CFG-32."""
+    if 10 < size <= 10_000:
+        yield _invalid(("BatchSize",), "Batch size for FIFO queues must be between 1 and 10", "allowed: 1 to 10")
+    if 0 < window <= 300:
+        text_ = "Batching window is not supported for FIFO queues"
+        yield _invalid(("MaximumBatchingWindowInSeconds",), text_, "allowed: 0")
+
+
+def _scaling_problems(fields: Mapping[str, object]) -> Iterator[FieldProblem]:
+    """CFG-47, and provisioned pollers that leave no room between their ends."""
+    provisioned = {k: v for k, v in _inner(fields, "ProvisionedPollerConfig").items() if v is not None}
+    if provisioned and _inner(fields, "ScalingConfig").get("MaximumConcurrency") is not None:
+        yield _invalid(
+            ("ProvisionedPollerConfig",),
+            "MaximumConcurrency and ProvisionedPollerConfig are mutually exclusive",
+            "leave one of them out",
+        )
+    minimum = _whole(provisioned, "MinimumPollers", 2)
+    maximum = _whole(provisioned, "MaximumPollers", 200)
+    if 2 <= maximum < minimum <= 200:
+        yield _invalid(
+            ("ProvisionedPollerConfig", "MinimumPollers"),
+            f"MinimumPollers {minimum} is greater than MaximumPollers {maximum}",
+            "allowed: MinimumPollers up to MaximumPollers",
+        )
+
+
+def _invalid(path: Path, message: str, allowed: str) -> FieldProblem:
+    return FieldProblem(path, "InvalidParameterValueException", message, allowed)
+
+
+def _whole(fields: Mapping[str, object], name: str, default: int) -> int:
+    value = fields.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) else default
+
+
+def _inner(fields: Mapping[str, object], name: str) -> Mapping[str, object]:
+    value = fields.get(name)
+    return value if isinstance(value, Mapping) else {}
