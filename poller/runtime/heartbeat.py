@@ -168,7 +168,7 @@ class Heartbeat:
         except Exception as error:  # noqa: BLE001 - a bug in a source must not end the other messages' leases
             return nothing_done, f"{type(error).__name__}: {error}"
         refused = {order.entries[failure.index][0]: failure.code for failure in failures}
-        return refused, f"{failures[0].code}: {failures[0].message}" if failures else ""
+        return refused, failures[0].code if failures else ""  # SQS's sentences quote the receipt handle
 
     def _report(self, tell: Callable[..., None], *facts: Any) -> None:
         with suppress(RuntimeError):  # the main loop is closed: there is nobody left to tell

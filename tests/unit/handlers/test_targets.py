@@ -1,0 +1,35 @@
+"""FunctionName -> handler."""
+
+from dataclasses import replace
+
+import pytest
+
+from poller.core.mapping import EventSourceMapping
+from poller.errors import ConfigurationError
+from poller.handlers.python import PythonHandler
+from poller.handlers.targets import make_handler
+
+
+async def test_python_names_a_callable(mapping: EventSourceMapping, invocation):
+    handler = make_handler(replace(mapping, function_name="python:json:dumps"))
+    assert isinstance(handler, PythonHandler)
+    await handler.start()
+    await handler.close()
+
+
+async def test_the_callable_itself_comes_before_the_name(mapping: EventSourceMapping, invocation):
+    async def here(event, context):
+        return 5
+
+    handler = make_handler(replace(mapping, function_name="here"), here)
+    await handler.start()
+    assert (await handler.invoke(invocation())).payload == b"5"
+
+
+@pytest.mark.parametrize("name", ["my-function", "https://example.com/hook", "exec:./run", "process:shop:handler"])
+def test_other_forms_are_refused_in_a_sentence(mapping: EventSourceMapping, name: str):
+    with pytest.raises(
+        ConfigurationError, match="Mapping 'orders': this version cannot call FunctionName"
+    ) as caught:
+        make_handler(replace(mapping, function_name=name))
+    assert name in str(caught.value)
