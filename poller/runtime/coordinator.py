@@ -16,7 +16,7 @@ from poller.core.mapping import EventSourceMapping, visibility_conflict
 from poller.core.messages import Described, Event, Extended, Request, Requested
 from poller.core.model import MappingState, QueueFacts, QueueGauges, SourceProblem
 from poller.core.queue_consumer import QueueConsumer
-from poller.errors import SourceError
+from poller.errors import PollerError, SourceError
 from poller.metrics import Metrics
 from poller.metrics_stats import NO_GAUGES
 from poller.ports import Handler, QueueSource
@@ -54,7 +54,8 @@ class Coordinator:
         self.mapping = mapping
         self.stats = metrics.add(mapping, self.gauges)
         self.telemetry = Telemetry(self.stats)
-        self.first_attempt: asyncio.Future[SourceError | None] = asyncio.get_running_loop().create_future()
+        self.first_attempt: asyncio.Future[PollerError | None] = asyncio.get_running_loop().create_future()
+        self.failure: PollerError | None = None
         self.abandoned = 0
         self._open_queue = open_queue
         self._handler = handler
@@ -71,8 +72,15 @@ class Coordinator:
         self._machine: QueueConsumer | None = None
         self._driver: Driver | None = None
 
+    @property
+    def enabled(self) -> bool:
+        """Whether it is to receive."""
+        return self._enabled
+
     def start(self) -> None:
-        """Begins the mapping's life; `task` ends when it is over, with an error if the handler is unusable."""
+        """Begins the mapping's life; `task` ends when it is over, early and with `failure` set if the handler
+        cannot be used.
+        """
         self.task = asyncio.create_task(self._live(), name=f"esm:{self.mapping.name}")
 
     def gauges(self) -> QueueGauges:
@@ -118,10 +126,11 @@ class Coordinator:
         self._tell(MappingState.CREATING)
         try:
             await self._handler.start()
-        except BaseException:
-            if not self.first_attempt.done():
-                self.first_attempt.cancel()
-            raise
+        except PollerError as error:
+            self.failure = error
+            self.first_attempt.set_result(error)
+            self.telemetry.crashed(error, self._clock.now())
+            return
         try:
             crashes = 0
             while not self._stopping.is_set():
@@ -140,6 +149,8 @@ class Coordinator:
                     return
         finally:
             self._driver = None
+            if not self.first_attempt.done():
+                self.first_attempt.set_result(None)  # stopped before it was known; nobody is to wait for it
             await self._handler.close()
             self.stats.finished = True
 
@@ -175,10 +186,12 @@ class Coordinator:
                 await asyncio.sleep(delay(attempt, OPENING_FIRST, cap, self._random))
 
     async def _open_checked(self) -> tuple[QueueSource, QueueFacts]:
-        """One attempt; raises SourceError. The handler's timeout must fit the queue's visibility (CFG-44)."""
+        """One attempt; raises SourceError. The handler's timeout must fit the queue's visibility (CFG-44), unless
+        the heartbeat stretches it.
+        """
         source, facts = await self._open_queue()
         conflict = visibility_conflict(facts.visibility_timeout, self.mapping.handler.timeout)
-        if conflict is not None:
+        if conflict is not None and not self.mapping.poller.heartbeat:
             raise SourceError(SourceProblem.REFUSED, conflict)
         if not self.first_attempt.done():
             self.first_attempt.set_result(None)

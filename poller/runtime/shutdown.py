@@ -8,10 +8,23 @@ import asyncio
 from collections.abc import Collection
 
 from poller.core.messages import Request
+from poller.core.receives import LONG_POLL
 from poller.runtime.coordinator import Coordinator
 
 RESERVE = 2.0  # seconds before the deadline at which what still runs is given back
 RESERVE_PART = 0.2  # of a short deadline
+
+
+def longest_wait(timeout: float) -> int:
+    """Seconds that a long poll may last, so that a stop within `timeout` seconds sees its end.
+
+    A receive is never cancelled: SQS may already have handed out a message that nobody would then give back.
+    """
+    return max(1, min(LONG_POLL, int(timeout - _reserve(timeout)) - 1))
+
+
+def _reserve(timeout: float) -> float:
+    return min(RESERVE, timeout * RESERVE_PART)
 
 
 async def stop_all(coordinators: Collection[Coordinator], timeout: float) -> int:
@@ -24,7 +37,7 @@ async def stop_all(coordinators: Collection[Coordinator], timeout: float) -> int
     if running:
         for coordinator in coordinators:
             coordinator.request(Request.STOP)
-        reserve = min(RESERVE, timeout * RESERVE_PART)
+        reserve = _reserve(timeout)
         _, running = await asyncio.wait(running, timeout=timeout - reserve)
         if running:
             for coordinator in coordinators:

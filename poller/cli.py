@@ -1,0 +1,129 @@
+"""The command line: arguments in, text and an exit code out. What a command does is in the module it calls.
+
+Exit codes: 0 well, 1 failure, 2 bad configuration or arguments, 3 the stop deadline passed with work abandoned.
+Errors are sentences on standard error; a traceback is a bug of ours.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+
+from poller.errors import PollerError
+from poller.version import __version__
+
+DEFAULT_FILE = "poller.yaml"
+DEFAULT_STATUS_URL = "http://127.0.0.1:9465"
+T = TypeVar("T")
+
+_file = click.option(
+    "-c",
+    "--config",
+    "path",
+    default=DEFAULT_FILE,
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="The configuration file.",
+)
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="poller")
+def commands() -> None:
+    """AWS Lambda's event source mapping on your own machines.
+
+    Polls SQS queues, standard and FIFO, hands batches to your handlers, and settles what becomes of them.
+    """
+
+
+@commands.command()
+@_file
+@click.option("--drain", is_flag=True, help="Work until every source is empty, then stop.")
+def run(path: Path, *, drain: bool) -> None:
+    """Run the daemon."""
+    from poller.config import load
+    from poller.daemon import run_daemon
+    from poller.settings import environment
+
+    configuration = load(path, environment())
+    _run(run_daemon(configuration, drain=drain, console=Console(stderr=True)))
+
+
+@commands.command()
+@_file
+@click.option("--online", is_flag=True, help="Also look at the sources: do they exist, may we, do the times fit?")
+@_as_json
+def check(path: Path, *, online: bool, as_json: bool) -> None:
+    """Validate the configuration; every error with file, line, field and what is allowed."""
+
+
+@commands.command()
+@click.option(
+    "--seconds", type=click.FloatRange(0, 3600), default=6.0, show_default=True, help="Feed for so long."
+)
+@click.option("--records", type=click.IntRange(1, 1_000_000), default=2400, show_default=True, help="How many.")
+@click.option("--aws", metavar="URL", help="Use the AWS at this URL (moto, ministack, LocalStack, AWS itself).")
+@_as_json
+def demo(*, seconds: float, records: int, aws: str | None, as_json: bool) -> None:
+    """Feed a standard and a FIFO queue, fail some on purpose, account for every record."""
+    from poller.demo import run_demo
+
+    _credentials_for_play(aws)
+    code = _run(run_demo(records, seconds, aws, as_json=as_json, console=Console()))
+    if code:
+        raise SystemExit(code)
+
+
+@commands.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=4566, show_default=True, help="0 takes a free one.")
+def dev(port: int) -> None:
+    """Run the embedded AWS alone, for trying things and for your own tests."""
+
+
+@commands.command()
+@click.option("--url", default=DEFAULT_STATUS_URL, show_default=True, help="The daemon's ControlApi address.")
+@_as_json
+def status(url: str, *, as_json: bool) -> None:
+    """Show the mappings of a running daemon."""
+    from poller import statusview
+
+    told = statusview.fetch(url)
+    if as_json:
+        click.echo(json.dumps(told, indent=2))
+    else:
+        statusview.show(told, Console())
+
+
+def _credentials_for_play(aws: str | None) -> None:
+    """Stand-ins for AWS take any credentials; without any set, the demo brings its own for them."""
+    if aws is None or "amazonaws.com" not in aws:
+        os.environ.setdefault("AWS_ACCESS_KEY_ID", "demo")
+        os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "demo")
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Runs it on the fastest event loop there is."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(work)
+
+
+def main() -> None:
+    """The entry point `poller`: the one place where an error becomes a text and an exit code."""
+    try:
+        commands(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except PollerError as error:
+        for line in str(error).splitlines():
+            click.echo(f"poller: {line}", err=True)
+        sys.exit(error.exit_code)

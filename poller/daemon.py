@@ -1,0 +1,138 @@
+"""`poller run`: the service with what only a daemon has: log, signals, listeners, a live table, an exit code."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+from rich.console import Console
+from rich.live import Live
+
+from poller import logs
+from poller.config import Configuration
+from poller.errors import PollerError, StopDeadlinePassed
+from poller.http.health import health_app
+from poller.http.listener import Running, parse_address, start_listener
+from poller.http.status import control_app, mappings_status
+from poller.service import Service
+from poller.statusview import table
+
+REFRESH_PER_SECOND = 2.0
+
+_log = logging.getLogger("poller")
+
+
+class Stop:
+    """The wish to stop: SIGTERM or Ctrl-C once; a second one ends the process where it stands."""
+
+    def __init__(self, timeout: float) -> None:
+        self.wanted = asyncio.Event()
+        self._timeout = timeout
+
+    def install(self) -> None:
+        """Takes over both signals."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled, number)
+
+    def _signalled(self, number: int) -> None:
+        name = signal.Signals(number).name
+        if self.wanted.is_set():
+            text = f"{name} again: ending at once; what handlers hold comes back by its visibility timeout"
+            _log.warning(text, extra={"action": "ending_at_once"})
+            for handler in logging.getLogger().handlers:
+                handler.flush()
+            # nothing that still runs can be waited for: not threads, not executors, not atexit
+            os._exit(StopDeadlinePassed.exit_code)
+        self.wanted.set()
+        text = (
+            f"{name}: stopping, at most {self._timeout:g} s: nothing new is received, running handlers finish, the"
+            f" rest is given back; {name} again ends at once"
+        )
+        _log.info(text, extra={"action": "stopping"})
+
+
+async def run_daemon(configuration: Configuration, *, drain: bool, console: Console) -> None:
+    """Runs until told to stop (or, draining, until every source is empty).
+
+    Raises PollerError: a listener's address is taken, no mapping can be used, or the stop deadline passed with
+    work still running (StopDeadlinePassed).
+    """
+    settings = configuration.settings
+    stop = Stop(settings.shutdown_timeout)
+    stop.install()
+    service = Service(
+        region=settings.region, endpoint_url=settings.endpoint_url, shutdown_timeout=settings.shutdown_timeout
+    )
+    async with _shown(service, console), service:
+        logs.configure(settings.log_level, settings.log_format, sys.stderr)
+        await _listen(
+            service, health_app(service.metrics), settings.metrics_listen, "Settings.Metrics.Listen", "/metrics"
+        )
+        await _listen(
+            service, control_app(service.metrics), settings.control_listen, "Settings.ControlApi.Listen", "/"
+        )
+        for mapping in configuration.mappings:
+            service.add(mapping)
+        service.metrics.process.started = True
+        await _work(service, stop, drain=drain)
+        abandoned = await service.stop()
+    if abandoned:
+        raise StopDeadlinePassed(
+            f"the stop deadline passed: {abandoned} messages were abandoned in running handlers and given back"
+        )
+    _log.info("stopped, nothing left in hand", extra={"action": "stopped"})
+
+
+async def _work(service: Service, stop: Stop, *, drain: bool) -> None:
+    """Until a stop is wanted or nothing is left to do; raises the problem that makes going on pointless."""
+    wanted = asyncio.create_task(stop.wanted.wait())
+    first = asyncio.create_task(service.first_problem())
+    try:
+        await asyncio.wait({wanted, first}, return_when=asyncio.FIRST_COMPLETED)
+        if first.done() and (problem := first.result()) is not None:
+            raise problem
+        work = asyncio.create_task(service.drain() if drain else service.wait())
+        await asyncio.wait({wanted, work}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            work.cancel()
+    finally:
+        wanted.cancel()
+        first.cancel()
+
+
+async def _listen(service: Service, app: web.Application, address: str, setting: str, path: str) -> None:
+    """Serves in the side thread, so that a handler that blocks the loop blocks no health check."""
+    if not address:
+        return
+    running = await service.side.run(start_listener(app, parse_address(address, setting), setting))
+    service.at_end(lambda: service.side.run(_closed(running)))
+    _log.info(f"listening on http://{running.address}{path}", extra={"action": "listening"})
+
+
+async def _closed(running: Running) -> None:
+    await running.close()
+
+
+@contextlib.asynccontextmanager
+async def _shown(service: Service, console: Console) -> AsyncIterator[None]:
+    """A live table while the block runs, on a terminal only; log lines scroll above it."""
+    if not console.is_terminal:
+        yield
+        return
+    with Live(
+        get_renderable=lambda: table(mappings_status(service.metrics)),
+        console=console,
+        refresh_per_second=REFRESH_PER_SECOND,
+        transient=True,
+    ):
+        yield
+
+
+def failure_text(error: PollerError) -> str:
+    """An error for standard error: one readable line for each problem."""
+    return "\n".join(f"poller: {line}" for line in str(error).splitlines())

@@ -1,0 +1,206 @@
+"""The composition root: AWS, metrics, the side thread and one coordinator a mapping, put together.
+
+The daemon and the library both run this; what only one of them does (signals, listeners, files) is in daemon.py,
+or in embed.py.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from random import Random
+from types import TracebackType
+from typing import Self
+
+from prometheus_client import CollectorRegistry
+
+from poller.aws.clients import AwsClients
+from poller.aws.sqs import SqsQueue
+from poller.clock import Clock, SystemClock
+from poller.core.budget import ByteBudget
+from poller.core.mapping import EventSourceMapping
+from poller.core.messages import Request
+from poller.core.model import Batch, JsonObject, MappingState, QueueFacts, SourceProblem
+from poller.core.payload import queue_event
+from poller.errors import ConfigurationError, PollerError, SourceError
+from poller.handlers.targets import Target, make_handler
+from poller.metrics import Metrics
+from poller.ports import QueueSource
+from poller.runtime.coordinator import TRANSIENT, Coordinator
+from poller.runtime.dispatcher import Dispatcher
+from poller.runtime.heartbeat import Heartbeat
+from poller.runtime.shutdown import longest_wait, stop_all
+from poller.runtime.sidethread import SideThread
+from poller.runtime.watchdog import Watchdog
+
+DISPATCHER_GRACE = 0.5  # seconds that cancelled handlers get to clean up after themselves
+
+
+class Service:
+    """All mappings of one process; an async context manager, whose end stops them (shutdown.py)."""
+
+    def __init__(
+        self,
+        *,
+        region: str | None = None,
+        endpoint_url: str | None = None,
+        shutdown_timeout: float = 25.0,
+        registry: CollectorRegistry | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._clock = clock or SystemClock()
+        self._region = region
+        self._endpoint_url = endpoint_url
+        self._shutdown_timeout = shutdown_timeout
+        self.metrics = Metrics(registry, self._clock)
+        self.side = SideThread()
+        self.coordinators: dict[str, Coordinator] = {}
+        self.abandoned = 0
+        self._budget = ByteBudget()
+        self._random = Random()  # noqa: S311 - jitter, not a secret
+        self._stack = AsyncExitStack()
+        self._dispatchers: dict[str, Dispatcher] = {}
+        self._heartbeats: dict[str, Heartbeat] = {}
+        self._clients: AwsClients
+
+    async def __aenter__(self) -> Self:
+        self.side.start()
+        self._stack.push_async_callback(self.side.close)
+        self._clients = await self._stack.enter_async_context(self._make_clients())
+        lag = self.metrics.process.loop_lag.observe
+        self.side.spawn(Watchdog(asyncio.get_running_loop(), lag, self._blocked).run())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self.stop()
+        finally:
+            self.metrics.close()
+            await self._stack.aclose()
+
+    def add(self, mapping: EventSourceMapping, target: Target | None = None) -> Coordinator:
+        """Starts a mapping; `target` is the callable itself, where FunctionName does not name it.
+
+        Raises ConfigurationError for a name that is taken or a target that this version cannot call.
+        """
+        if mapping.name in self.coordinators:
+            raise ConfigurationError(f"There is a mapping named {mapping.name!r} already: give one another Name.")
+        handler = make_handler(mapping, target, self._clock)
+        dispatcher = Dispatcher(handler, mapping, self._clock, _event)
+        heartbeat = None
+        if mapping.poller.heartbeat:
+            heartbeat = Heartbeat(mapping.name, self.side, lambda: self._open_beside(mapping), self._clock)
+        coordinator = Coordinator(
+            mapping,
+            lambda: self._open(mapping),
+            handler,
+            dispatcher,
+            metrics=self.metrics,
+            clock=self._clock,
+            budget=self._budget,
+            longest_wait=longest_wait(self._shutdown_timeout),
+            random=self._random,
+            beats=heartbeat,
+        )
+        self._dispatchers[mapping.name] = dispatcher
+        if heartbeat is not None:
+            heartbeat.start(coordinator.extended, coordinator.telemetry.extension_failed)
+            self._heartbeats[mapping.name] = heartbeat
+        self.coordinators[mapping.name] = coordinator
+        coordinator.start()
+        return coordinator
+
+    def find(self, uuid: str) -> Coordinator:
+        """The mapping with this UUID. Raises ConfigurationError when there is none."""
+        for coordinator in self.coordinators.values():
+            if coordinator.mapping.uuid == uuid:
+                return coordinator
+        raise ConfigurationError(f"There is no mapping with the UUID {uuid!r}.")
+
+    async def first_problem(self) -> PollerError | None:
+        """Waits for the first look at every handler and source; the reason to give up at once, if there is one.
+
+        An unusable handler is one, and so is the answer of a source that it does not exist or may not be used,
+        when all sources answer so. One that is only out of reach may be back in a moment.
+        """
+        looks = [coordinator.first_attempt for coordinator in self.coordinators.values()]
+        problems = await asyncio.gather(*(asyncio.shield(look) for look in looks))
+        definite: list[SourceError] = []
+        for problem in problems:
+            if problem is not None and not isinstance(problem, SourceError):
+                return problem
+            if problem is not None and problem.problem not in TRANSIENT:
+                definite.append(problem)
+        if not definite or len(definite) < len(problems):
+            return None
+        missing = [problem for problem in definite if problem.problem is SourceProblem.MISSING]
+        return (missing or definite)[0]
+
+    async def wait(self) -> None:
+        """Until every mapping has ended by itself, which only those with an unusable handler do."""
+        await asyncio.gather(*(asyncio.shield(coordinator.task) for coordinator in self.coordinators.values()))
+
+    def at_end(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Has this awaited when the service ends, after its mappings."""
+        self._stack.push_async_callback(close)
+
+    async def remove(self, uuid: str) -> None:
+        """Stops one mapping and forgets it."""
+        coordinator = self.find(uuid)
+        coordinator.telemetry.state_changed(MappingState.DELETING, self._clock.now())
+        self.abandoned += await stop_all([coordinator], self._shutdown_timeout)
+        await self._forget(coordinator)
+
+    async def drain(self) -> None:
+        """Works until the sources of all enabled mappings are empty, and ends those mappings."""
+        draining = [one for one in self.coordinators.values() if one.enabled]
+        for coordinator in draining:
+            coordinator.request(Request.DRAIN)
+        await asyncio.gather(*(asyncio.shield(coordinator.task) for coordinator in draining))
+
+    async def stop(self) -> int:
+        """Stops everything within the shutdown timeout; the number of messages whose handlers were abandoned."""
+        coordinators = list(self.coordinators.values())
+        self.abandoned += await stop_all(coordinators, self._shutdown_timeout)
+        for coordinator in coordinators:
+            await self._forget(coordinator)
+        return self.abandoned
+
+    async def _forget(self, coordinator: Coordinator) -> None:
+        name = coordinator.mapping.name
+        await self._dispatchers.pop(name).close(DISPATCHER_GRACE)
+        if (heartbeat := self._heartbeats.pop(name, None)) is not None:
+            await heartbeat.close()
+        self.metrics.remove(coordinator.stats)
+        del self.coordinators[name]
+
+    def _make_clients(self) -> AwsClients:
+        return AwsClients(
+            region=self._region, endpoint_url=self._endpoint_url, observe=self._observed, clock=self._clock
+        )
+
+    def _observed(self, service: str, operation: str, outcome: str, seconds: float) -> None:
+        problem = None if outcome == "ok" else SourceProblem(outcome)
+        self.metrics.process.aws_request(service, operation, problem, seconds)
+
+    async def _open(self, mapping: EventSourceMapping) -> tuple[QueueSource, QueueFacts]:
+        queue = SqsQueue(self._clients, mapping.arn)
+        return queue, await queue.open()
+
+    @asynccontextmanager
+    async def _open_beside(self, mapping: EventSourceMapping) -> AsyncIterator[QueueSource]:
+        """The same queue over connections of the side thread's loop."""
+        async with self._make_clients() as clients:
+            queue = SqsQueue(clients, mapping.arn)
+            await queue.open()
+            yield queue
+
+    def _blocked(self, name: str | None, seconds: float) -> None:
+        coordinator = self.coordinators.get(name or "")
+        if coordinator is not None:
+            coordinator.stats.loop_blocked_seconds += seconds
+
+
+def _event(batch: Batch) -> JsonObject:
+    return queue_event([message.record for message in batch.messages])

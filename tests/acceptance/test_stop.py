@@ -1,0 +1,98 @@
+"""Promise 4: it stops well."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.acceptance import daemon
+
+HANDLERS = """
+import asyncio, os, pathlib, threading
+
+OUT = os.open(pathlib.Path(__file__).with_name("seen.txt"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+
+async def two_seconds(event, context):
+    os.write(OUT, b"begun\\n")
+    await asyncio.sleep(2)
+    os.write(OUT, b"done\\n")
+
+
+def for_ever(event, context):
+    os.write(OUT, b"begun\\n")
+    threading.Event().wait()
+"""
+
+
+def mapping(queue: dict[str, str], function: str, **more: Any) -> dict[str, Any]:
+    return {
+        "Name": "work",
+        "EventSourceArn": queue["arn"],
+        "FunctionName": f"python:handlers:{function}",
+        "BatchSize": 1,
+        "ScalingConfig": {"MaximumConcurrency": 2},
+        "Handler": {"TimeoutInSeconds": 30},
+        **more,
+    }
+
+
+def test_sigterm_finishes_what_runs_and_gives_the_rest_back(
+    embedded_aws: str, sqs_client: Any, tmp_path: Path
+) -> None:
+    """API-8, SQS-2: running handlers finish and are deleted, everything else is visible at once, exit code 0."""
+    client = sqs_client(embedded_aws)
+    queue = daemon.make_queue(client, f"stop-{tmp_path.name}", visibility=300)
+    daemon.send(client, queue["url"], [str(n) for n in range(20)])
+    daemon.write(tmp_path, mapping(queue, "two_seconds"), handlers=HANDLERS, ShutdownTimeoutInSeconds=15)
+    with daemon.running(tmp_path, daemon.environment(embedded_aws)) as running:
+        daemon.wait_for(lambda: daemon.written(tmp_path / "seen.txt"), "the first invocation")
+        running.signal(15)
+        assert running.wait() == 0, running.output()
+    lines = daemon.written(tmp_path / "seen.txt")
+    assert lines.count("begun") == lines.count("done") >= 1
+    assert daemon.counts(client, queue["url"]) == (20 - lines.count("done"), 0, 0)
+
+
+def test_the_deadline_gives_back_what_a_handler_still_holds(
+    embedded_aws: str, sqs_client: Any, tmp_path: Path
+) -> None:
+    """API-8: past the stop deadline the work is abandoned and given back, exit code 3."""
+    client = sqs_client(embedded_aws)
+    queue = daemon.make_queue(client, f"abandon-{tmp_path.name}", visibility=300)
+    daemon.send(client, queue["url"], ["one"])
+    daemon.write(tmp_path, mapping(queue, "for_ever"), handlers=HANDLERS, ShutdownTimeoutInSeconds=3)
+    with daemon.running(tmp_path, daemon.environment(embedded_aws)) as running:
+        daemon.wait_for(lambda: daemon.written(tmp_path / "seen.txt"), "the invocation")
+        running.signal(15)
+        assert running.wait() == 3, running.output()
+        assert "abandoned" in running.output()
+    assert daemon.counts(client, queue["url"]) == (1, 0, 0)
+
+
+def test_a_second_ctrl_c_ends_it_at_once(embedded_aws: str, sqs_client: Any, tmp_path: Path) -> None:
+    """API-8: who presses twice does not wait; exit code 3."""
+    client = sqs_client(embedded_aws)
+    queue = daemon.make_queue(client, f"twice-{tmp_path.name}", visibility=300)
+    daemon.send(client, queue["url"], ["one"])
+    daemon.write(tmp_path, mapping(queue, "for_ever"), handlers=HANDLERS, ShutdownTimeoutInSeconds=300)
+    with daemon.running(tmp_path, daemon.environment(embedded_aws)) as running:
+        daemon.wait_for(lambda: daemon.written(tmp_path / "seen.txt"), "the invocation")
+        running.signal(2)
+        daemon.wait_for(lambda: "again" in running.output(), "the daemon to say how to end at once")
+        running.signal(2)
+        begin = time.monotonic()
+        assert running.wait() == 3, running.output()
+        assert time.monotonic() - begin < 60
+
+
+def test_drain_ends_when_the_queue_is_empty(embedded_aws: str, sqs_client: Any, tmp_path: Path) -> None:
+    """GEN-5: `--drain` works until nothing is visible, in flight or delayed, then ends with 0."""
+    client = sqs_client(embedded_aws)
+    queue = daemon.make_queue(client, f"drain-{tmp_path.name}")
+    daemon.send(client, queue["url"], [str(n) for n in range(6)])
+    client.send_message(QueueUrl=queue["url"], MessageBody="late", DelaySeconds=2)
+    daemon.write(tmp_path, mapping(queue, "two_seconds"), handlers=HANDLERS)
+    with daemon.running(tmp_path, daemon.environment(embedded_aws), "--drain") as running:
+        assert running.wait() == 0, running.output()
+    assert daemon.written(tmp_path / "seen.txt").count("done") == 7
+    assert daemon.empty(client, queue["url"])
