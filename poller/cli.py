@@ -16,6 +16,7 @@ import click
 from rich.console import Console
 
 from poller.errors import PollerError
+from poller.eventloop import new_event_loop
 from poller.version import __version__
 
 DEFAULT_FILE = "poller.yaml"
@@ -84,7 +85,13 @@ def demo(*, seconds: float, records: int, aws: str | None, as_json: bool) -> Non
 @commands.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=4566, show_default=True, help="0 takes a free one.")
 def dev(port: int) -> None:
-    """Run the embedded AWS alone, for trying things and for your own tests."""
+    """Run the embedded AWS alone, for trying things and for your own tests.
+
+    Prints its URL; give that to any SDK as endpoint, with any credentials. Ctrl-C ends it.
+    """
+    from poller.testing.process import main as serve
+
+    raise SystemExit(serve(["--port", str(port)]))
 
 
 @commands.command()
@@ -110,7 +117,7 @@ def _credentials_for_play(aws: str | None) -> None:
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
     """Runs it on the fastest event loop there is."""
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(work)
 
 
