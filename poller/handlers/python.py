@@ -64,6 +64,7 @@ class PythonHandler:
     async def invoke(self, invocation: Invocation) -> InvocationResult:
         """See ports.Handler. What the function raises is Unhandled, as the Lambda runtime reports it (INV-2)."""
         context = Context(invocation, self._name, self._arn, self._clock)
+        task = asyncio.current_task()
         try:
             if self._in_loop:
                 result = await self._function(invocation.event, context)
@@ -78,9 +79,12 @@ class PythonHandler:
                 if result is not None and inspect.isawaitable(result):
                     result = await result
         except asyncio.CancelledError as error:
-            task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise  # ours: the call timed out
+            return self._failed(error)
+        except GeneratorExit as error:
+            if not _runs(task):
+                raise  # nobody raised it: the loop has ended, and what is left of the call is being thrown away
             return self._failed(error)
         except BaseException as error:  # noqa: BLE001 - sys.exit and the like end the call, not the poller
             return self._failed(error)
@@ -136,6 +140,13 @@ def is_coroutine_callable(function: Any) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
         getattr(type(function), "__call__", None)  # noqa: B004 - the method itself is wanted, not whether it is there
     )
+
+
+def _runs(task: asyncio.Task[Any] | None) -> bool:
+    try:
+        return asyncio.current_task() is task
+    except RuntimeError:  # no loop is running at all
+        return False
 
 
 def _json_default(value: Any) -> Any:

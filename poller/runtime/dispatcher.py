@@ -134,6 +134,8 @@ class Dispatcher:
                 call, FunctionError("Runtime.Cancelled", text)
             )  # unless it was us: then it has its result
             raise
+        except GeneratorExit:
+            raise  # the loop has ended, and what it left behind is being thrown away
         except BaseException as error:  # noqa: BLE001 - handlers do not raise; if one does, its batch stays ours
             text = f"the invocation failed through a bug in poller: {type(error).__name__}"
             self._teller.failure("invocation_bug", text, text, self._clock.now(), exc_info=error)
