@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import threading
 from collections.abc import Iterator
 from enum import Enum, auto
@@ -132,3 +133,33 @@ def in_front_of(target: str) -> Iterator[Proxy]:
         proxy._loop.call_soon_threadsafe(proxy._loop.stop)
         thread.join(10)
         proxy._loop.close()
+
+
+@contextlib.contextmanager
+def refusing(code: str, message: str) -> Iterator[str]:
+    """An AWS that answers every call with the same error."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            body = json.dumps({"__type": code, "message": message}).encode()
+            self.send_response(400)
+            self.send_header("content-type", "application/x-amz-json-1.0")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,187 @@
+"""Everything a user can get wrong: one readable line each, the right exit code, never a traceback."""
+
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance import daemon
+
+GOOD = """\
+Settings: {Region: us-east-1, State: "memory:", Metrics: {Listen: "127.0.0.1:0"}, ControlApi: {Listen: ""}}
+EventSourceMappings:
+  - Name: orders
+    EventSourceArn: arn:aws:sqs:us-east-1:000000000000:QUEUE
+    FunctionName: python:handlers:good
+"""
+HANDLERS = "async def good(event, context): ...\nnumber = 7\n"
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """One mistake: the file (a change of the good one), the command, what must be said, and the exit code."""
+
+    name: str
+    says: tuple[str, ...]
+    old: str = ""
+    new: str = ""
+    arguments: tuple[str, ...] = ("run",)
+    code: int = 2
+    files: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+FUNCTION = "python:handlers:good"
+CASES = (
+    Wrong("missing file", ("nowhere.yaml", "no such file"), arguments=("run", "-c", "nowhere.yaml")),
+    Wrong("broken YAML", ("poller.yaml:2",), "EventSourceMappings:", "EventSourceMappings: ]["),
+    Wrong("unknown key", ("poller.yaml:5", "did you mean FunctionName"), "FunctionName:", "FunctionNam:"),
+    Wrong("unknown setting", ("poller.yaml:1", "did you mean Region"), "Region:", "Regoin:"),
+    Wrong("BatchSize of 0", ("poller.yaml:6", "BatchSize", "10000"), FUNCTION, FUNCTION + "\n    BatchSize: 0"),
+    Wrong("BatchSize in words", ("poller.yaml:6", "BatchSize"), FUNCTION, FUNCTION + "\n    BatchSize: many"),
+    Wrong(
+        "no window for a large batch",
+        ("Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10",),
+        FUNCTION,
+        FUNCTION + "\n    BatchSize: 100",
+    ),
+    Wrong(
+        "queue URL for an ARN",
+        ("poller.yaml:4", "ARN"),
+        "arn:aws:sqs:us-east-1:000000000000:QUEUE",
+        "https://sqs/q",
+    ),
+    Wrong("variable that is not set", ("NOT_SET_ANYWHERE",), "us-east-1,", "${NOT_SET_ANYWHERE},"),
+    Wrong("module that is not there", ("orders", "nowhere"), "python:handlers:good", "python:nowhere:good"),
+    Wrong("attribute that is not there", ("orders", "god", "good"), "python:handlers:good", "python:handlers:god"),
+    Wrong(
+        "handler that is no function",
+        ("orders", "number", "callable"),
+        "python:handlers:good",
+        "python:handlers:number",
+    ),
+    Wrong(
+        "module that fails to import",
+        ("orders", "ZeroDivisionError", "broken.py:1"),
+        "python:handlers:good",
+        "python:broken:good",
+        files={"broken.py": "1 / 0\n"},
+    ),
+    Wrong("unknown queue", ("The specified queue does not exist", "QUEUE")),
+    Wrong(
+        "unknown queue, checked online", ("The specified queue does not exist",), arguments=("check", "--online")
+    ),
+    Wrong(
+        "no credentials",
+        ("credentials",),
+        code=1,
+        environment={"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""},
+    ),
+    Wrong("unknown option", ("No such option", "--dran"), arguments=("run", "--dran")),
+    Wrong("unknown command", ("No such command", "runn"), arguments=("runn",)),
+    Wrong(
+        "status without a daemon",
+        ("no poller answers",),
+        arguments=("status", "--url", "http://127.0.0.1:9"),
+        code=1,
+    ),
+    Wrong(
+        "no network, checked online",
+        ("127.0.0.1:9",),
+        arguments=("check", "--online"),
+        environment={"AWS_ENDPOINT_URL": "http://127.0.0.1:9"},
+    ),
+)
+
+
+@pytest.fixture(params=CASES, ids=lambda wrong: wrong.name)
+def wrong(request: pytest.FixtureRequest) -> Iterator[Wrong]:
+    yield request.param
+
+
+def test_each_mistake_is_told_in_a_line(wrong: Wrong, embedded_aws: str, tmp_path: Path) -> None:
+    """CFG-30, CFG-37, CFG-40, SUR-20: and nothing of it is a traceback."""
+    text = GOOD.replace(wrong.old, wrong.new) if wrong.old else GOOD
+    (tmp_path / "poller.yaml").write_text(text)
+    (tmp_path / "handlers.py").write_text(HANDLERS)
+    for name, content in wrong.files.items():
+        (tmp_path / name).write_text(content)
+    env = daemon.environment(embedded_aws) | wrong.environment
+    env = {name: value for name, value in env.items() if value}
+    done = daemon.poller(*wrong.arguments, cwd=tmp_path, env=env)
+    said = done.stderr + (done.stdout if wrong.arguments[0] == "check" else "")
+    assert done.returncode == wrong.code, said
+    assert "Traceback" not in said
+    for words in wrong.says:
+        assert words in said, said
+
+
+def test_a_busy_port_is_told(embedded_aws: str, sqs_client: Any, tmp_path: Path) -> None:
+    """SUR-20: the port's owner is not ours; exit code 1, and the line says which setting to change."""
+    queue = daemon.make_queue(sqs_client(embedded_aws), f"busy-{tmp_path.name}")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        daemon.write(
+            tmp_path,
+            {"EventSourceArn": queue["arn"], "FunctionName": FUNCTION},
+            handlers=HANDLERS,
+            Metrics={"Listen": f"127.0.0.1:{port}"},
+        )
+        done = daemon.poller("run", cwd=tmp_path, env=daemon.environment(embedded_aws))
+    assert done.returncode == 1
+    assert str(port) in done.stderr
+    assert "Settings.Metrics.Listen" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_no_network_at_the_start_is_told_and_waited_for(tmp_path: Path) -> None:
+    """API-16: AWS may be back in a moment, so the daemon says what is wrong, stays, and still stops well."""
+    daemon.write(
+        tmp_path,
+        {
+            "Name": "orders",
+            "EventSourceArn": "arn:aws:sqs:us-east-1:000000000000:orders",
+            "FunctionName": FUNCTION,
+        },
+        handlers=HANDLERS,
+    )
+    with daemon.running(tmp_path, daemon.environment("http://127.0.0.1:9")) as running:
+
+        def told() -> bool:
+            return any(
+                line.get("mapping") == "orders" and "127.0.0.1:9" in line["event"] for line in running.lines()
+            )
+
+        daemon.wait_for(told, "the line that says what is wrong")
+        assert running.get("/readyz")[0] == 503
+        running.signal(15)
+        assert running.wait() == 0, running.output()
+        assert "Traceback" not in running.output()
+
+
+def test_no_permission_is_told(tmp_path: Path) -> None:
+    """CFG-42: AWS's sentence, and what to allow."""
+    from tests.acceptance.proxy import refusing  # noqa: PLC0415 - used here only
+
+    (tmp_path / "poller.yaml").write_text(GOOD)
+    (tmp_path / "handlers.py").write_text(HANDLERS)
+    with refusing("AccessDeniedException", "User is not authorized to perform: sqs:receivemessage") as url:
+        for command, code in (("run", 1), ("check", 2)):
+            arguments = (command, "--online") if command == "check" else (command,)
+            done = daemon.poller(*arguments, cwd=tmp_path, env=daemon.environment(url))
+            assert done.returncode == code, done.stderr
+            assert "does not have permissions to call ReceiveMessage on SQS" in done.stderr + done.stdout
+            assert "sqs:ReceiveMessage" in done.stderr + done.stdout
+            assert "Traceback" not in done.stderr
+
+
+def test_the_demo_needs_nothing_and_says_when_its_aws_is_away(tmp_path: Path) -> None:
+    """SUR-20: `poller demo --aws` on a port where nobody answers."""
+    done = daemon.poller("demo", "--aws", "http://127.0.0.1:9", cwd=tmp_path, env=dict(os.environ))
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "127.0.0.1:9" in done.stderr

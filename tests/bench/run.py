@@ -1,0 +1,292 @@
+"""`make bench`: the figures of the README, as a table and as JSON.
+
+Throughput is messages per CPU second of the client process alone, against one canned endpoint, in one run: on a
+shared machine only the ratios mean anything. Each client runs REPEATS times, in turn; medians are shown.
+Latency and idle figures are those of the real `poller run` on the embedded AWS in a process of its own.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+from rich.console import Console
+from rich.table import Table
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+NODE_HOME = ROOT / ".servers" / "bench-node"
+REPEATS = 3
+MESSAGES = {"poller": 120_000, "bare": 20_000, "node": 40_000}
+ENV = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | {
+    "AWS_ACCESS_KEY_ID": "bench",
+    "AWS_SECRET_ACCESS_KEY": "bench",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": "/dev/null",
+    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+    "PYTHONPATH": str(HERE),
+}
+
+
+@contextlib.contextmanager
+def endpoint(*command: str) -> Iterator[str]:
+    """A server that prints its URL and ends with its standard input."""
+    process = subprocess.Popen(
+        [sys.executable, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENV
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.stdin.close()
+        process.wait(30)
+
+
+class Daemon:
+    """`poller run` with one mapping, read through its own metrics."""
+
+    def __init__(self, folder: Path, url: str, queue: str, function: str, **fields: Any) -> None:
+        mapping = {
+            "Name": "bench",
+            "EventSourceArn": f"arn:aws:sqs:us-east-1:000000000000:{queue}",
+            "FunctionName": f"python:handlers:{function}",
+            "BatchSize": 10,
+            **fields,
+        }
+        settings = {
+            "Region": "us-east-1",
+            "State": "memory:",
+            "EndpointUrl": url,
+            "Metrics": {"Listen": "127.0.0.1:0"},
+            "ControlApi": {"Listen": ""},
+        }
+        (folder / "poller.yaml").write_text(json.dumps({"Settings": settings, "EventSourceMappings": [mapping]}))
+        self._log = folder / "log"
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "poller", "run"], cwd=folder, env=ENV, stdout=log, stderr=log
+            )
+        self._base = ""
+
+    def metrics(self) -> dict[str, float]:
+        """Sums by metric name, from one scrape."""
+        while not self._base:
+            found = re.search(r"http://127\.0\.0\.1:\d+(?=/metrics)", self._log.read_text())
+            if found:
+                self._base = found.group()
+            elif self.process.poll() is not None:
+                raise SystemExit(f"poller run ended:\n{self._log.read_text()}")
+            else:
+                time.sleep(0.05)
+        sums: dict[str, float] = {}
+        with urllib.request.urlopen(self._base + "/metrics", timeout=30) as answer:
+            for line in answer.read().decode().splitlines():
+                match = re.match(r"(\w+)(?:\{.*\})? (\S+)$", line)
+                if match:
+                    sums[match[1]] = sums.get(match[1], 0.0) + float(match[2])
+        return sums
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@contextlib.contextmanager
+def daemon(url: str, queue: str, function: str, **fields: Any) -> Iterator[Daemon]:
+    with tempfile.TemporaryDirectory(prefix="esm-bench-") as folder:
+        running = Daemon(Path(folder), url, queue, function, **fields)
+        try:
+            yield running
+        finally:
+            running.close()
+
+
+def poller_throughput() -> dict[str, float]:
+    """Receive, event, async handler in process, delete: everything between the first and the last scrape."""
+    wanted = MESSAGES["poller"]
+    with (
+        endpoint(str(HERE / "canned.py"), "--messages", str(wanted)) as url,
+        daemon(url, "bench", "noop") as running,
+    ):
+        first: dict[str, float] = {}
+        while True:
+            now = running.metrics()
+            done = now["esm_deleted_events_total"]
+            if not first and done >= wanted * 0.1:
+                first = now
+            if first and done >= wanted * 0.9:
+                break
+            time.sleep(0.1)
+        messages = now["esm_deleted_events_total"] - first["esm_deleted_events_total"]
+        cpu = now["process_cpu_seconds_total"] - first["process_cpu_seconds_total"]
+        return {"messages": messages, "cpu": cpu, "rss_mb": now["process_resident_memory_bytes"] / 1e6}
+
+
+def client_throughput(command: list[str], messages: int) -> dict[str, float]:
+    """A client that measures itself and prints JSON."""
+    with endpoint(str(HERE / "canned.py"), "--messages", str(messages + 1_000)) as url:
+        done = subprocess.run(
+            [*command, url, str(messages)], check=False, capture_output=True, text=True, env=ENV, timeout=300
+        )
+        if done.returncode != 0:
+            raise SystemExit(f"{command[-1]} failed:\n{done.stderr}")
+        return dict(json.loads(done.stdout))
+
+
+def node_command() -> list[str] | str:
+    """sqs-consumer, installed from the npm registry; or why it cannot be had."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        return "no Node.js on this machine"
+    if not (NODE_HOME / "node_modules" / "sqs-consumer").exists():
+        NODE_HOME.mkdir(parents=True, exist_ok=True)
+        for name in ("package.json", "consumer.mjs"):
+            shutil.copy(HERE / "node" / name, NODE_HOME / name)
+        done = subprocess.run(
+            [npm, "install", "--no-package-lock", "--no-audit", "--no-fund", "--silent"],
+            check=False,
+            cwd=NODE_HOME,
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode != 0:
+            return "the npm registry did not give it"
+    return [node, "--no-warnings", str(NODE_HOME / "consumer.mjs")]
+
+
+def throughput(console: Console, repeats: int) -> dict[str, Any]:
+    """Rounds of all clients in turn, so that a slow spell of the machine meets all of them."""
+    clients: dict[str, Any] = {
+        "poller run (whole product)": poller_throughput,
+        "bare aiobotocore loop": lambda: client_throughput(
+            [sys.executable, str(HERE / "bare_loop.py")], MESSAGES["bare"]
+        ),
+    }
+    node = node_command()
+    if isinstance(node, str):
+        console.print(f"sqs-consumer is missing here: {node}")
+    else:
+        clients["sqs-consumer, empty handler"] = lambda: client_throughput(node, MESSAGES["node"])
+    rates: dict[str, list[float]] = {name: [] for name in clients}
+    ratios: dict[str, list[float]] = {name: [] for name in clients}
+    for _ in range(repeats):
+        for name, run in clients.items():
+            result = run()
+            rates[name].append(result["messages"] / result["cpu"])
+        ours = rates["poller run (whole product)"][-1]
+        for name in clients:
+            ratios[name].append(ours / rates[name][-1])
+    table = Table(title="SQS standard, 512-byte bodies, receive 10 + delete 10", title_justify="left")
+    for heading in ("client", "messages per CPU second", "poller is so many times faster"):
+        table.add_column(heading, justify="left" if heading == "client" else "right")
+    for name in clients:
+        ratio = statistics.median(ratios[name])
+        table.add_row(name, f"{statistics.median(rates[name]):,.0f}", f"{ratio:.1f}")
+    console.print(table)
+    return {name: {"rates": rates[name], "ratio": statistics.median(ratios[name])} for name in clients}
+
+
+def latency(console: Console, samples: int) -> dict[str, float]:
+    """Send to handler start on an idle queue, and the same for a bare long poll on the same server."""
+    with endpoint("-m", "poller.testing", "--port", "0", "--with-parent") as url:
+        sqs = boto3.client(
+            "sqs", endpoint_url=url, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x"
+        )
+        queue = sqs.create_queue(QueueName="bench")["QueueUrl"]
+        with tempfile.NamedTemporaryFile("r", prefix="esm-bench-") as out:
+            ENV["ESM_BENCH_OUT"] = out.name
+            with daemon(url, "bench", "stamp") as running:
+                while not running.metrics().get("esm_pollers"):
+                    time.sleep(0.1)
+                for _ in range(samples):
+                    sqs.send_message(QueueUrl=queue, MessageBody=repr(time.time()))
+                    time.sleep(0.02)
+                while len(lines := Path(out.name).read_text().split()) < samples:
+                    time.sleep(0.1)
+        ours = sorted(float(line) for line in lines)
+        bare_run = subprocess.run(
+            [sys.executable, str(HERE / "bare_latency.py"), url, str(samples)],
+            check=True,
+            capture_output=True,
+            text=True,
+            env=ENV,
+        )
+        bare = sorted(json.loads(bare_run.stdout))
+    figures = {
+        "p50_ms": 1e3 * ours[len(ours) // 2],
+        "p99_ms": 1e3 * ours[int(len(ours) * 0.99)],
+        "server_p50_ms": 1e3 * bare[len(bare) // 2],
+        "server_p99_ms": 1e3 * bare[int(len(bare) * 0.99)],
+    }
+    table = Table(title="Send to handler start, idle queue, window 0", title_justify="left")
+    for heading in ("", "p50 ms", "p99 ms"):
+        table.add_column(heading, justify="right" if heading else "left")
+    table.add_row("poller run", f"{figures['p50_ms']:.1f}", f"{figures['p99_ms']:.1f}")
+    table.add_row("a bare long poll", f"{figures['server_p50_ms']:.1f}", f"{figures['server_p99_ms']:.1f}")
+    console.print(table)
+    return figures
+
+
+def idle(console: Console, seconds: float) -> dict[str, float]:
+    """The daemon with one mapping on an empty queue: memory, CPU, receives."""
+    with endpoint("-m", "poller.testing", "--port", "0", "--with-parent") as url:
+        sqs = boto3.client(
+            "sqs", endpoint_url=url, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x"
+        )
+        sqs.create_queue(QueueName="bench")
+        with daemon(url, "bench", "noop") as running:
+            while not running.metrics().get("esm_pollers"):
+                time.sleep(0.1)
+            time.sleep(2)
+            before, begin = running.metrics(), time.monotonic()
+            time.sleep(seconds)
+            after, lasted = running.metrics(), time.monotonic() - begin
+    figures = {
+        "rss_mb": after["process_resident_memory_bytes"] / 1e6,
+        "cpu_percent": 100 * (after["process_cpu_seconds_total"] - before["process_cpu_seconds_total"]) / lasted,
+        "receives_in_flight": after["esm_pollers"],
+    }
+    table = Table(title="Idle daemon, one mapping", title_justify="left")
+    for heading in ("memory MB", "CPU %", "receives in flight"):
+        table.add_column(heading, justify="right")
+    table.add_row(
+        f"{figures['rss_mb']:.0f}", f"{figures['cpu_percent']:.2f}", f"{figures['receives_in_flight']:.0f}"
+    )
+    console.print(table)
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--repeats", type=int, default=REPEATS)
+    options = parser.parse_args()
+    console = Console()
+    console.print(
+        f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+    )
+    figures = {
+        "throughput": throughput(console, options.repeats),
+        "latency": latency(console, 300),
+        "idle": idle(console, 20.0),
+    }
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
