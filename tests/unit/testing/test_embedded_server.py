@@ -162,6 +162,20 @@ async def test_requests_sent_at_once_are_answered_in_order(aws: EmbeddedAws, cli
         assert (await client.read())[1]["Messages"][0]["Body"] == "y"
 
 
+async def test_a_poll_behind_other_requests_ends_with_its_connection(aws: EmbeddedAws, client: Client) -> None:
+    url = (await client.call("CreateQueue", QueueName="q"))["QueueUrl"]
+    async with Client(aws) as gone:
+        gone.write("ReceiveMessage", QueueUrl=url, WaitTimeSeconds=20)
+        gone.write("ListQueues")
+        gone.write("ReceiveMessage", QueueUrl=url, WaitTimeSeconds=20)
+        await until(lambda: aws.service.waiting == 1)
+        await client.call("SendMessage", QueueUrl=url, MessageBody="x")
+        await gone.read()
+        await gone.read()
+        assert aws.service.waiting == 1
+    await until(lambda: aws.service.waiting == 0)
+
+
 async def test_a_connection_is_closed_when_asked(client: Client) -> None:
     client.write("ListQueues", "Connection: close")
     assert (await client.read())[0] == 200

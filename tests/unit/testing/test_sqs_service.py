@@ -247,3 +247,15 @@ def test_faults_of_an_operation_come_in_the_order_of_planting(caller: Caller) ->
     caller.service.faults.fail("ListQueues", code="Second")
     names = [answer.name for _ in range(2) for answer in caller.call("ListQueues") if isinstance(answer, SqsError)]
     assert names == ["RequestThrottled", "Second"]
+
+
+def test_a_timer_that_rings_early_is_set_again(caller: Caller) -> None:
+    """Timers of an event loop may."""
+    answers = caller.poll(caller.create())
+    assert caller.parked is not None
+    caller.parked.stop_timer()
+    caller.service._end(caller.parked)
+    caller.clock.advance(19.9)
+    assert answers == []
+    caller.clock.advance(0.1)
+    assert answers == [{}]
