@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 import json
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import threading
 from collections.abc import Iterator
 from enum import Enum, auto
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 

@@ -2,7 +2,6 @@
 
 import os
 import socket
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance import daemon
+from tests.acceptance.proxy import refusing
 
 GOOD = """\
 Settings: {Region: us-east-1, State: "memory:", Metrics: {Listen: "127.0.0.1:0"}, ControlApi: {Listen: ""}}
@@ -98,11 +98,7 @@ CASES = (
 )
 
 
-@pytest.fixture(params=CASES, ids=lambda wrong: wrong.name)
-def wrong(request: pytest.FixtureRequest) -> Iterator[Wrong]:
-    yield request.param
-
-
+@pytest.mark.parametrize("wrong", CASES, ids=lambda wrong: wrong.name)
 def test_each_mistake_is_told_in_a_line(wrong: Wrong, embedded_aws: str, tmp_path: Path) -> None:
     """CFG-30, CFG-37, CFG-40, SUR-20: and nothing of it is a traceback."""
     text = GOOD.replace(wrong.old, wrong.new) if wrong.old else GOOD
@@ -165,8 +161,6 @@ def test_no_network_at_the_start_is_told_and_waited_for(tmp_path: Path) -> None:
 
 def test_no_permission_is_told(tmp_path: Path) -> None:
     """CFG-42: AWS's sentence, and what to allow."""
-    from tests.acceptance.proxy import refusing  # noqa: PLC0415 - used here only
-
     (tmp_path / "poller.yaml").write_text(GOOD)
     (tmp_path / "handlers.py").write_text(HANDLERS)
     with refusing("AccessDeniedException", "User is not authorized to perform: sqs:receivemessage") as url:
