@@ -19,17 +19,18 @@ PIPES = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE, "s
 async def start(*arguments: str) -> tuple[asyncio.subprocess.Process, str]:
     process = await asyncio.create_subprocess_exec(*COMMAND, *arguments, **PIPES)
     assert process.stdout is not None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(30):
         return process, (await process.stdout.readline()).decode().strip()
 
 
 async def end(process: asyncio.subprocess.Process) -> tuple[int, str, str]:
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(30):
             out, err = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        raise
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     assert process.returncode is not None
     return process.returncode, out.decode(), err.decode()
 
