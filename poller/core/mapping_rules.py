@@ -195,9 +195,9 @@ def queue_problems(fields: Mapping[str, object], *, fifo: bool) -> Iterator[Fiel
         yield from _fifo_problems(size, window)
     elif 10 < size <= 10_000 and window == 0:
         yield _invalid(
-            ("MaximumBatchingWindowInSeconds",),
+            ("BatchSize",),
             "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10",
-            "write 1 to 300, or a BatchSize of up to 10",
+            "write a MaximumBatchingWindowInSeconds of 1 to 300, or a BatchSize of up to 10",
         )
     yield from _scaling_problems(fields)
     delay = _inner(_inner(fields, "Poller"), "RetryDelay")

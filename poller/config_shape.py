@@ -1,0 +1,148 @@
+"""The shape of poller.yaml: the map at the top and `Settings` as pydantic models, their words for wrong values.
+
+Mappings pass through here as they are; core/mapping.py looks into them.
+"""
+
+import re
+from typing import Annotated, Any, cast
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import ErrorDetails
+
+from poller.core.mapping_names import ACCOUNT, REGION, url_problem
+from poller.core.mapping_shapes import Path, quote, unknown
+from poller.errors import ConfigurationError
+from poller.http.listener import parse_address
+from poller.logs import FORMATS, LEVELS, Format
+from poller.settings import Settings, parse_state
+
+MAPPINGS = "EventSourceMappings"
+
+
+def _matching(pattern: re.Pattern[str], what: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if pattern.fullmatch(value) is None:
+            raise ValueError(f"{quote(value)} is not {what}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _one_of(words: tuple[str, ...], *, upper: bool = False) -> AfterValidator:
+    def check(value: str) -> str:
+        word = value.upper() if upper else value
+        if word not in words:
+            raise ValueError(f"{quote(value)} is none of the words for this; allowed: {', '.join(words)}")
+        return word
+
+    return AfterValidator(check)
+
+
+def _url(value: str) -> str:
+    wrong = url_problem(value)
+    if wrong is not None:
+        raise ValueError(wrong)
+    return value
+
+
+def _state(value: str) -> str:
+    try:
+        parse_state(value)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from error
+    return value
+
+
+def _listen(value: str) -> str:
+    try:
+        return value and str(parse_address(value, "Listen"))
+    except ConfigurationError as error:
+        raise ValueError(str(error).removeprefix("Listen: ")) from error
+
+
+_DEFAULT = Settings()
+_Listen = Annotated[str, Field(max_length=300), AfterValidator(_listen)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Metrics(_Model):
+    Listen: _Listen = _DEFAULT.metrics_listen
+
+
+class _ControlApi(_Model):
+    Listen: _Listen = _DEFAULT.control_listen
+
+
+class _Logging(_Model):
+    Level: Annotated[str, _one_of(LEVELS, upper=True)] = _DEFAULT.log_level
+    Format: Annotated[str, _one_of(FORMATS)] = _DEFAULT.log_format
+
+
+class SettingsShape(_Model):
+    Region: Annotated[str, _matching(REGION, "a region; allowed: a name such as eu-west-1")] | None = None
+    AccountId: Annotated[str, _matching(ACCOUNT, "an account; allowed: 12 digits, in quotes")] | None = None
+    State: Annotated[str, AfterValidator(_state)] = "sqlite:poller.db"
+    ShutdownTimeoutInSeconds: Annotated[float, Field(ge=1, le=3600)] = _DEFAULT.shutdown_timeout
+    EndpointUrl: Annotated[str, AfterValidator(_url)] | None = None
+    Metrics: _Metrics = _Metrics()
+    ControlApi: _ControlApi = _ControlApi()
+    Logging: _Logging = _Logging()
+
+
+class FileShape(_Model):
+    Settings: SettingsShape = SettingsShape()
+    EventSourceMappings: Annotated[list[dict[str, Any]], Field(min_length=1)]
+
+
+def explained(detail: ErrorDetails) -> str:
+    """pydantic's finding in the words of this house."""
+    path, value = detail["loc"], detail["input"]
+    match detail["type"]:
+        case "extra_forbidden":
+            return unknown(path, _fields_around(path)).detail
+        case "missing" | "too_short":
+            return f"there is no mapping; write at least one under {MAPPINGS}"
+        case "string_type":
+            return f"{quote(value)} is not text; allowed: text, in quotes"
+        case "float_type" | "greater_than_equal" | "less_than_equal" | "finite_number":
+            return f"{quote(value)} is out of range; allowed: a number of seconds from 1 to 3600, without quotes"
+        case "value_error":
+            return str(detail["ctx"]["error"])
+        case "model_type" | "dict_type":
+            return f"{quote(value)} is not a map; allowed: a map of {', '.join(_fields_of(path))}"
+        case "list_type":
+            return f"{quote(value)} is not a list; allowed: a list of mappings, each line of it begun with a dash"
+        case _:
+            return f"{quote(value)} cannot be used here: {detail['msg']}"
+
+
+def _fields_around(path: Path) -> list[str]:
+    return _fields_of(path[:-1])
+
+
+def _fields_of(path: Path) -> list[str]:
+    """The names that the map at a path may hold."""
+    model: type[BaseModel] = FileShape
+    for part in path:
+        if part == MAPPINGS:
+            return ["EventSourceArn", "FunctionName", "..."]
+        model = cast("type[BaseModel]", model.model_fields[str(part)].annotation)
+    return list(model.model_fields)
+
+
+def make_settings(shape: SettingsShape) -> Settings:
+    """The settings that the rest of the program sees."""
+    return Settings(
+        region=shape.Region,
+        account_id=shape.AccountId,
+        endpoint_url=shape.EndpointUrl,
+        state=parse_state(shape.State),
+        shutdown_timeout=shape.ShutdownTimeoutInSeconds,
+        metrics_listen=shape.Metrics.Listen,
+        control_listen=shape.ControlApi.Listen,
+        log_level=shape.Logging.Level,
+        log_format=cast("Format", shape.Logging.Format),
+    )

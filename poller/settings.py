@@ -1,0 +1,55 @@
+"""Settings of a process: what is not about one mapping. The only place that reads the environment for ourselves.
+
+How they are read from a file is in config.py; AWS's own variables are read by the AWS rooms.
+"""
+
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+from poller.core.mapping_shapes import quote
+from poller.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where positions and attempt counts are kept: this process's memory, or a SQLite file at `path`."""
+
+    kind: Literal["memory", "sqlite"]
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`Settings` of the file, valid. `shutdown_timeout` is in seconds; an empty `listen` means no listener, else
+    it is an address that http/listener.py can take apart.
+    """
+
+    region: str | None = None
+    account_id: str | None = None
+    endpoint_url: str | None = None
+    state: State = State("sqlite", "poller.db")
+    shutdown_timeout: float = 25.0
+    metrics_listen: str = "127.0.0.1:9464"
+    control_listen: str = "127.0.0.1:9465"
+    log_level: str = "INFO"
+    log_format: Literal["auto", "text", "json"] = "auto"
+
+
+def parse_state(text: str) -> State:
+    """`memory:` or `sqlite:<path>`; raises ConfigurationError, one sentence, for anything else."""
+    kind, colon, path = text.partition(":")
+    if colon and kind == "memory" and not path:
+        return State("memory")
+    if colon and kind == "sqlite" and path.strip() and path.isprintable():
+        return State("sqlite", path)
+    if colon and kind == "dynamodb":
+        raise ConfigurationError(
+            "dynamodb: is for fleets, which are not part of this version; allowed: memory: or sqlite:<path>."
+        )
+    raise ConfigurationError(f"{quote(text)} is not a place for state; allowed: memory: or sqlite:<path>.")
+
+
+def environment() -> dict[str, str]:
+    """The process's environment as it is now; everybody else is handed such a mapping."""
+    return dict(os.environ)
