@@ -103,7 +103,7 @@ class WireClient:
         try:
             return await self._attempt(operation, payload, loop, until)
         except SourceError as error:
-            if attempts == 1 or error.problem not in RETRYABLE:
+            if attempts == 1:
                 raise
             failed: SourceError | None = error
         # tenacity's first attempt is the one above: its error is raised into it, and the pauses are its own.

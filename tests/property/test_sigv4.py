@@ -14,6 +14,8 @@ from poller.aws.sigv4 import Credentials, Signer
 
 WORD = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=60)
 NAME = st.from_regex(r"\A[a-z][a-z0-9-]{0,20}[a-z0-9]\Z")
+CREDENTIALS = st.builds(Credentials, WORD, WORD, st.none() | WORD)
+LASTING = [Credentials("A", "s"), Credentials("B", "s", "t")]
 SECOND = st.integers(0, 4_102_444_799)  # to the end of 2099
 
 
@@ -27,8 +29,9 @@ def botocore_headers(url, service, region, credentials, headers, body, when):
 
 @st.composite
 def calls(draw):
+    """Credentials, target, body, time; often the credentials of another call, as the same object."""
     return (
-        Credentials(draw(WORD), draw(WORD), draw(st.none() | WORD)),
+        draw(st.sampled_from(LASTING) | CREDENTIALS),
         draw(WORD),
         draw(st.binary(max_size=200)),
         draw(SECOND) + draw(st.floats(0, 0.999)),

@@ -228,6 +228,41 @@ async def test_cancelled_call_closes_its_connection(serve, connect, until):
     assert not client._idle
 
 
+async def test_cancelled_in_the_same_moment_as_its_answer(serve, connect, until):
+    server = await serve(silent)
+    client = connect(server.url)
+    call = asyncio.ensure_future(post(client))
+    await until(lambda: len(server.requests) == 1)
+    [connection] = client._open
+    call.cancel()
+    connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await until(lambda: server.closed == 1)
+    assert not client._idle
+
+
+async def test_a_late_timer_spares_the_next_call_on_the_connection(serve, connect, until):
+    answering = asyncio.Event()
+
+    async def script(line, number):
+        await line.request()
+        await line.answer(b"first")
+        await line.request()
+        await answering.wait()
+        await line.answer(b"second")
+
+    server = await serve(script)
+    client = connect(server.url)
+    await post(client)
+    [connection] = client._idle
+    call = asyncio.ensure_future(post(client))
+    await until(lambda: len(server.requests) == 2)
+    connection.expire(asyncio.get_running_loop().create_future())  # the first call's, had it come too late
+    answering.set()
+    assert (await call).body == b"second"
+
+
 async def test_answers_never_reach_another_call_under_cancellations_and_deadlines(serve, connect):
     """200 calls that carry their own number, a third of them cancelled or timed out at a random moment."""
     seed = random.Random(7)
