@@ -29,6 +29,8 @@ class SourceError(PollerError):
         super().__init__(message)
         self.problem = problem
         self.code = code
+        if problem in {SourceProblem.MISSING, SourceProblem.REFUSED}:
+            self.exit_code = ConfigurationError.exit_code  # what the user wrote cannot be right
 
 
 class ListenError(PollerError):

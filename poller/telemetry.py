@@ -32,6 +32,7 @@ from poller.core.messages import (
     VisibilityChanged,
 )
 from poller.core.model import Instant, JsonObject, MappingState, Message, SourceProblem
+from poller.errors import PollerError
 from poller.metrics_stats import CallOutcome, MappingStats, PollOutcome, RestartReason, RetryReason
 from poller.telling import Teller, one_line
 
@@ -140,6 +141,12 @@ class Telemetry:
         self._teller.tell(
             logging.INFO, "state_changed", f"{state.value}{f': {one_line(reason)}' if reason else ''}", state=state
         )
+
+    def handler_unusable(self, error: PollerError, now: Instant) -> None:
+        """The mapping's handler cannot be called, so the mapping does not start."""
+        self._stats.crashed = one_line(str(error))
+        self._remember(self._stats.crashed, now)
+        self._teller.tell(logging.ERROR, "handler_unusable", self._stats.crashed)
 
     def crashed(self, error: BaseException, now: Instant) -> None:
         """The mapping's driver ended with an error of ours: a bug, so the log line carries the traceback."""

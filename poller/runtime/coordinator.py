@@ -129,7 +129,7 @@ class Coordinator:
         except PollerError as error:
             self.failure = error
             self.first_attempt.set_result(error)
-            self.telemetry.crashed(error, self._clock.now())
+            self.telemetry.handler_unusable(error, self._clock.now())
             return
         try:
             crashes = 0
