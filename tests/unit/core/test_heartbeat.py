@@ -60,6 +60,14 @@ def test_an_extension_is_told_and_begins_a_new_lease():
     assert machine.deadline() == due + 14.5
 
 
+def test_the_new_lease_counts_from_before_the_call():
+    machine = holding(message("a"))
+    (order,), due = tick(machine)
+    machine.handle(ExtendDone(order.entries, order.seconds, due, {}), due + 10)
+    (told,) = machine.handle(Tick(), due + 29)
+    assert isinstance(told, NotExtended)
+
+
 def test_tens_and_what_is_due_soon_goes_along():
     machine = holding(*messages(23))
     machine.handle(Held(tuple(message(f"later{n}", now=START + 0.5) for n in range(7))), START + 0.5)

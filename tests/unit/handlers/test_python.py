@@ -16,7 +16,7 @@ from poller.core.mapping import EventSourceMapping
 from poller.core.model import FunctionError, NotInvoked, Succeeded
 from poller.errors import ConfigurationError
 from poller.handlers import threads
-from poller.handlers.python import RESPONSE_LIMIT, PythonHandler
+from poller.handlers.python import RESPONSE_LIMIT, PythonHandler, is_coroutine_callable
 from poller.ports import Invocation
 
 
@@ -88,6 +88,25 @@ async def test_every_kind_of_callable_runs_where_it_belongs(run, function, in_lo
     result = await run(function, {"n": 4})
     assert isinstance(result, Succeeded)
     assert json.loads(result.payload) == [4, "request-1", in_loop]
+
+
+@pytest.mark.parametrize(
+    ("function", "known"),
+    [
+        (of_coroutine_function, True),
+        (AsyncCallable(), True),
+        (AsyncCallable().method, True),
+        (functools.partial(functools.partial(AsyncCallable())), True),
+        (functools.partial(AsyncCallable().method), True),
+        (of_function_returning_a_coroutine, False),
+        (of_function, False),
+        (SyncCallable(), False),
+        (AsyncCallable, False),
+        (print, False),
+    ],
+)
+def test_what_is_known_to_be_called_without_blocking(function, known: bool):
+    assert is_coroutine_callable(function) is known
 
 
 class Unwritable(dict):
