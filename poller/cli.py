@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich.console import Console
@@ -18,6 +18,9 @@ from rich.console import Console
 from poller.errors import PollerError
 from poller.eventloop import new_event_loop
 from poller.version import __version__
+
+if TYPE_CHECKING:
+    from poller.check import Finding
 
 DEFAULT_FILE = "poller.yaml"
 DEFAULT_STATUS_URL = "http://127.0.0.1:9465"
@@ -62,7 +65,36 @@ def run(path: Path, *, drain: bool) -> None:
 @click.option("--online", is_flag=True, help="Also look at the sources: do they exist, may we, do the times fit?")
 @_as_json
 def check(path: Path, *, online: bool, as_json: bool) -> None:
-    """Validate the configuration; every error with file, line, field and what is allowed."""
+    """Validate the configuration; every error with file, line, field and what is allowed.
+
+    Exit code 0 (warnings allowed) or 2.
+    """
+    from poller.check import check_file, check_handlers, check_online, to_json
+    from poller.service import import_handler, opened_queues
+    from poller.settings import environment
+
+    report = check_file(path, environment())
+    if report.configuration is not None:
+        # as under `poller run`, handlers are looked for in the working directory too
+        report = report.with_findings(check_handlers(report.configuration, import_handler))
+    if online and report.configuration is not None:
+        configuration = report.configuration
+
+        async def look() -> "list[Finding]":
+            async with opened_queues(configuration.settings) as open_queue:
+                return await check_online(configuration, open_queue)
+
+        report = report.with_findings(_run(look()))
+    if as_json:
+        click.echo(json.dumps(to_json(report), indent=2))
+    else:
+        for finding in report.findings:
+            click.echo(finding.text, err=True)
+        if not report.exit_code and report.configuration is not None:
+            looked = " and sources" if online else ""
+            click.echo(f"{path}: {len(report.configuration.mappings)} mappings{looked} are fine")
+    if report.exit_code:
+        raise SystemExit(report.exit_code)
 
 
 @commands.command()

@@ -31,6 +31,7 @@ from poller.runtime.heartbeat import Heartbeat
 from poller.runtime.shutdown import longest_wait, stop_all
 from poller.runtime.sidethread import SideThread
 from poller.runtime.watchdog import Watchdog
+from poller.settings import Settings
 
 DISPATCHER_GRACE = 0.5  # seconds that cancelled handlers get to clean up after themselves
 
@@ -204,3 +205,29 @@ class Service:
 
 def _event(batch: Batch) -> JsonObject:
     return queue_event([message.record for message in batch.messages])
+
+
+def import_handler(mapping: EventSourceMapping) -> None:
+    """Looks whether the mapping's handler can be had. Raises ConfigurationError."""
+
+    async def look() -> None:
+        handler = make_handler(mapping)
+        await handler.start()
+        await handler.close()
+
+    asyncio.run(look())
+
+
+@asynccontextmanager
+async def opened_queues(
+    settings: Settings,
+) -> AsyncIterator[Callable[[EventSourceMapping], Awaitable[QueueSource]]]:
+    """A way to open the queue of any mapping, for a look at it; raises SourceError and ConfigurationError."""
+    async with AwsClients(region=settings.region, endpoint_url=settings.endpoint_url) as clients:
+
+        async def open_queue(mapping: EventSourceMapping) -> QueueSource:
+            queue = SqsQueue(clients, mapping.arn)
+            await queue.open()
+            return queue
+
+        yield open_queue

@@ -217,6 +217,7 @@ def latency(console: Console, samples: int) -> dict[str, float]:
                     time.sleep(0.02)
                 while len(lines := Path(out.name).read_text().split()) < samples:
                     time.sleep(0.1)
+            del ENV["ESM_BENCH_OUT"]
         ours = sorted(float(line) for line in lines)
         bare_run = subprocess.run(
             [sys.executable, str(HERE / "bare_latency.py"), url, str(samples)],
