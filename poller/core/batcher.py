@@ -4,9 +4,10 @@ The machine asks `due` when to come back, `add`s what was received, and takes wh
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from poller.core.model import Batch, BatchTrigger, Message
-from poller.core.payload import EVENT_LIMIT, EVENT_OVERHEAD
+from poller.core.payload import EVENT_LIMIT, EVENT_OVERHEAD, RECORD_SEPARATOR, event_size
 
 
 class Batcher:
@@ -42,13 +43,12 @@ class Batcher:
         """
         closed: list[Batch] = []
         for message in messages:
-            # one comma stands between two records of the serialised event
-            if self._open and self._size + 1 + message.size > EVENT_LIMIT:
+            if self._open and self._size + RECORD_SEPARATOR + message.size > EVENT_LIMIT:
                 closed.append(self._close(BatchTrigger.BYTES))
             if not self._open:
                 self._opened_at = now
             else:
-                self._size += 1
+                self._size += RECORD_SEPARATOR
             self._open.append(message)
             self._size += message.size
             if len(self._open) >= self._batch_size:
@@ -74,18 +74,16 @@ class Batcher:
         """The open batch as it is, because the source is empty or the mapping stops."""
         return self._close(BatchTrigger.STOP) if self._open else None
 
-    def form(self, messages: tuple[Message, ...], opened_at: float) -> Batch:
-        """A batch of messages that were set apart before (a FIFO group that had to wait)."""
-        size = EVENT_OVERHEAD + sum(message.size for message in messages) + len(messages) - 1
-        return Batch(self._number(), messages, BatchTrigger.IMMEDIATE, opened_at, size)
-
     def _close(self, trigger: BatchTrigger) -> Batch:
-        batch = Batch(self._number(), tuple(self._open), trigger, self._opened_at, self._size)
+        batch = Batch(self._next_number, tuple(self._open), trigger, self._opened_at, self._size)
+        self._next_number += 1
         self._open.clear()
         self._size = EVENT_OVERHEAD
         return batch
 
-    def _number(self) -> int:
-        number = self._next_number
-        self._next_number += 1
-        return number
+
+def shrunk(batch: Batch, kept: tuple[Message, ...]) -> Batch:
+    """The batch with only these of its messages, in the order they had (BAT-6)."""
+    if len(kept) == len(batch.messages):
+        return batch
+    return replace(batch, messages=kept, size=event_size([message.size for message in kept]))

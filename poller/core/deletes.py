@@ -87,11 +87,15 @@ class Deletes:
             self._attempts.pop(message.id, None)
             if message.id not in self._pending:
                 done.append(message)
+        # entries that failed together come again together: one call, not ten
+        again: dict[int, float] = {}
         for message in failed:
             if message.id in self._pending:
                 continue  # a newer receipt is about to be sent
             attempts = self._attempts.get(message.id, 0) + 1
-            when = now + delay(attempts, RETRY_FIRST, RETRY_CAP, self._random)
+            if attempts not in again:
+                again[attempts] = now + delay(attempts, RETRY_FIRST, RETRY_CAP, self._random)
+            when = again[attempts]
             if when < lease_until[message.id]:
                 self._attempts[message.id] = attempts
                 self._later[message.id] = (when, message)

@@ -66,8 +66,10 @@ class Held:
         return replace(batch, messages=self.newest(batch.messages))
 
     def stale(self, messages: Iterable[Message], now: float) -> tuple[Message, ...]:
-        """Those whose receipts have run out."""
-        return tuple([message for message in messages if self._messages[message.id].lease_until <= now])
+        """Those whose receipts have run out. At the very second of its end a lease still holds: a queue whose
+        visibility timeout is 0 gives no other.
+        """
+        return tuple([message for message in messages if self._messages[message.id].lease_until < now])
 
     def lease_until(self, messages: Iterable[Message]) -> float:
         """Until when the receipts of all of them are good."""

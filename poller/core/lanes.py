@@ -6,13 +6,15 @@ in which it does not: the visibility timeout of an earlier message ran out while
 
 from collections.abc import Iterable
 
-from poller.core.model import Message
+from poller.core.batcher import shrunk
+from poller.core.model import Batch, Message
 
 
 class GroupGate:
     """Lets a group into one batch at a time; what comes too early waits here, in order.
 
-    A batch enters with `admit`, and leaves with `leave`, which says what may follow and what must go back.
+    A batch enters with `admit` and leaves with `leave`, which says what may come to `admit` again, in new batches,
+    and what must go back to the queue.
     """
 
     def __init__(self) -> None:
@@ -34,11 +36,11 @@ class GroupGate:
         """Messages that wait for an earlier batch."""
         return sum(map(len, self._waiting.values()))
 
-    def admit(self, messages: Iterable[Message]) -> tuple[Message, ...]:
-        """The messages that may form a batch now; the rest waits. Order is kept."""
+    def admit(self, batch: Batch) -> Batch:
+        """The batch with only what may run now, maybe nothing; the rest waits. Order is kept."""
         entered: list[Message] = []
         entering: set[str] = set()
-        for message in messages:
+        for message in batch.messages:
             group = message.group or ""
             if group in self._active:
                 self._waiting.setdefault(group, []).append(message)
@@ -46,31 +48,25 @@ class GroupGate:
                 entering.add(group)
                 entered.append(message)
         self._active |= entering
-        return tuple(entered)
+        return shrunk(batch, tuple(entered))
 
     def leave(
-        self, messages: Iterable[Message], failed_groups: set[str], batch_size: int
-    ) -> tuple[list[tuple[Message, ...]], tuple[Message, ...]]:
-        """A batch is done: (batches of what waited and may go on now, what waited and must be given back).
+        self, messages: Iterable[Message], failed_groups: set[str]
+    ) -> tuple[list[Message], tuple[Message, ...]]:
+        """A batch is done: (what waited for it and may run now, what waited and must be given back).
 
-        After a failure the earlier message will come again, so a later one must not run before it. The groups
-        that go on are active again; what exceeds `batch_size` keeps waiting.
+        After a failure the earlier message will come again, so a later one must not run before it.
         """
-        follow: list[tuple[Message, ...]] = []
+        released: list[Message] = []
         give_back: list[Message] = []
         for group in dict.fromkeys(message.group or "" for message in messages):
             self._active.discard(group)
-            waited = self._waiting.pop(group, [])
-            if not waited:
-                continue
+            waited = self._waiting.pop(group, ())
             if group in failed_groups:
                 give_back += waited
-                continue
-            self._active.add(group)
-            follow.append(tuple(waited[:batch_size]))
-            if len(waited) > batch_size:
-                self._waiting[group] = waited[batch_size:]
-        return follow, tuple(give_back)
+            else:
+                released += waited
+        return released, tuple(give_back)
 
     def drop_waiting(self) -> tuple[Message, ...]:
         """The mapping stops: everything that waits is given back."""

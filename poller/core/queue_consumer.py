@@ -1,23 +1,26 @@
 """The machine for one queue, standard or FIFO: what to receive, invoke, delete and give back, and when.
 
-Facts go in through `handle`, orders come out; `deadline` says when to call with a Tick. The rules it applies live
-elsewhere: when a batch closes in batcher.py, what becomes of it in settle.py, which groups may run in lanes.py,
-how many batches and receives in scaling.py, deletes in deletes.py. What is here is their order:
+Facts go in through `handle`, orders come out; `deadline` says when to call with a Tick. What is here is the order
+of things; the rules live elsewhere:
 
-    capacity -> Receive -> Received -> batcher (-> gate) -> ready -> slot free? lease good? -> Invoke
-    -> Invoked -> settle -> Delete | leave alone | wait and Invoke again
+    capacity          permits.py, and after a failure receives.py
+    -> Receive        visibility.py
+    -> Received       batcher.py, for FIFO then lanes.py
+    -> slot free?     slots.py; how many there are is scaling.py's question
+    -> Invoke         unless a receipt is stale
+    -> Invoked        settle.py
+    -> Delete         deletes.py | leave alone | wait and Invoke again
 
-Permits before polls (SQS-2): a receive asks only for what free slots can run, so a message is in one of four
-places: asked for, buffered, running, or being deleted; `_held` knows them all by id, with the newest receipt.
+A message is in one of four places: asked for, buffered, running, or being deleted; `_held` knows them all by id,
+with the newest receipt. Whether the queue is empty is asked of readings.py.
 """
 
-from collections import deque
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from enum import Enum, auto
 from random import Random
 from typing import assert_never
 
-from poller.core.batcher import Batcher
+from poller.core.batcher import Batcher, shrunk
 from poller.core.budget import ByteBudget
 from poller.core.deletes import Deletes
 from poller.core.held import Held
@@ -50,17 +53,15 @@ from poller.core.messages import (
 )
 from poller.core.model import Batch, FunctionError, Instant, InvocationResult, Message, QueueFacts, QueueGauges
 from poller.core.payload import EVENT_LIMIT, make_message
-from poller.core.receives import LONG_POLL, Receives
+from poller.core.permits import BUDGET_EVERY, Permits
+from poller.core.readings import Readings
+from poller.core.receives import LONG_POLL, Asked, Receives
 from poller.core.scaling import Concurrency
 from poller.core.settle import Ack, Release, Retry, retry_seconds, settle_queue
+from poller.core.slots import Slots
+from poller.core.visibility import lease_end, override
 
-ENTRIES = 10  # SQS: messages of one receive, entries of one batch call
-DESCRIBE_EVERY = 60.0  # the visibility timeout may be changed while we run
-READING_EVERY = 0.5  # seconds between two questions whether the queue is empty, while draining
-DRAINED_AFTER = 2  # empty readings in a row: the counts of SQS are approximate
-UNDELETED_MAX = 2_000  # acknowledged and not yet deleted; above it nothing new is received
-WAITING_MAX = 1_000  # messages of blocked FIFO groups; above it nothing new is received
-LEASE_MARGIN = 0.1  # part of the visibility timeout, at most a second, kept for the way of the answer
+ENTRIES = 10  # SQS: entries of one batch call
 
 
 class Mode(Enum):
@@ -73,6 +74,9 @@ class Mode(Enum):
     FINISHED = auto()
 
 
+_RECEIVING = (Mode.RUNNING, Mode.DRAINING)
+
+
 class QueueConsumer:
     """One queue, one mapping. Call `handle` from one task only, with times that never go back."""
 
@@ -83,28 +87,21 @@ class QueueConsumer:
         self._mapping = mapping
         self._fifo = mapping.arn.fifo
         self._random = random
-        self._budget = budget
         self._mode = Mode.RUNNING if mapping.enabled else Mode.PAUSED
-        self._visibility: float | None = None
-        self._describe_at = float("inf")
-        self._reading_at = 0.0
         self._commands: list[Command] = []
 
         self._held = Held(budget)
         self._batcher = Batcher(mapping.batch_size, mapping.window)
-        self._ready: deque[Batch] = deque()
-        self._ready_messages = 0
         self._gate = GroupGate()
-        self._running: dict[int, tuple[Batch, float]] = {}
-        self._running_messages = 0
-        self._waiting: dict[int, tuple[Batch, float]] = {}
-        self._slot_free_since = 0.0
-        self._slots = Concurrency(mapping)
+        self._slots = Slots(Concurrency(mapping))
         self._receives = Receives(mapping, random, longest_wait)
         self._deletes = Deletes(eager=self._fifo, random=random)
+        self._readings = Readings()
+        self._permits = Permits(
+            mapping, self._slots, self._batcher, self._gate, self._receives, self._deletes, self._held, budget
+        )
+        self._budget_at = 0.0
         self._changes_under_way = 0
-        self._empty_readings = 0
-        self._emptied = False
         self._abandoned = 0
 
     # --- what the driver asks ---
@@ -122,7 +119,7 @@ class QueueConsumer:
     @property
     def at_rest(self) -> bool:
         """Whether it holds nothing and no call of its own is under way."""
-        return not (self._receives or self._running or self._waiting or self._held or self._changes_under_way)
+        return self._slots.idle and not (self._receives or self._held or self._changes_under_way)
 
     def release_budget(self) -> None:
         """The machine will not be used any more, whatever it held: its bytes go back to the process's budget."""
@@ -130,44 +127,38 @@ class QueueConsumer:
 
     def deadline(self) -> float | None:
         """The monotonic second at which a Tick is due; None when only facts can change anything."""
-        if self._mode is Mode.FINISHED or self._visibility is None:
+        if self._mode is Mode.FINISHED or self._readings.visibility is None:
             return None
-        times = [due for _, due in self._waiting.values()]
-        if (due := self._deletes.due()) is not None:
-            times.append(due)
-        if self._mode in {Mode.RUNNING, Mode.DRAINING}:
-            times.append(self._describe_at)
-            window = self._batcher.due(self._slot_free_since)
+        times = [due for due in (self._slots.retry_due(), self._deletes.due()) if due is not None]
+        if self._mode in _RECEIVING:
+            times.append(self._readings.due(resting=self._resting()))
+            window = self._batcher.due(self._slots.free_since)
             # a window that is over and still open waits for a receive in flight, not for the clock
-            if window is not None and self._may_close():
+            if window is not None and self._permits.may_close():
                 times.append(window)
-            if (probe := self._receives.due()) is not None:
+            # and no clock brings the room that a probe needs
+            if (probe := self._receives.due()) is not None and self._room() > 0:
                 times.append(probe)
-            if self._wants_reading():
-                times.append(self._reading_at)
+            if self._permits.over_budget:
+                times.append(self._budget_at)
         return min(times, default=None)
 
     def gauges(self) -> QueueGauges:
         """How it stands; cheap, and safe to call from another thread but for a RuntimeError now and then."""
-        running = next(iter(self._running.values()), None)
-        buffered = self._batcher.count + self._ready_messages + self._gate.waiting_messages
+        slots = self._slots
         return QueueGauges(
             polls=len(self._receives),
-            polling=bool(self._receives)
-            or (self._mode in {Mode.RUNNING, Mode.DRAINING} and self._free_slots() > 0),
-            buffered=buffered,
-            buffered_bytes=self._batcher.size + sum(batch.size for batch in self._ready),
-            in_flight_batches=len(self._running),
-            in_flight_messages=self._running_messages,
-            limit=self._slots.limit,
+            polling=bool(self._receives) or (self._mode in _RECEIVING and slots.free > 0),
+            buffered=self._batcher.count + slots.ready_messages + self._gate.waiting_messages,
+            buffered_bytes=self._batcher.size + slots.ready_bytes,
+            in_flight_batches=slots.running,
+            in_flight_messages=slots.running_messages,
+            limit=slots.concurrency.limit,
             oldest_pending_since=self._held.oldest_received_at,
-            invoking_since=None if running is None else running[1],
+            invoking_since=slots.running_since,
             groups_active=self._gate.active,
             groups_waiting=self._gate.waiting,
-            groups_blocked=sum(
-                len({message.group for message in batch.messages}) if self._fifo else 0
-                for batch, _ in self._waiting.values()
-            ),
+            groups_blocked=slots.groups_waiting if self._fifo else 0,
         )
 
     def handle(self, event: Event, now: Instant) -> list[Command]:
@@ -180,8 +171,8 @@ class QueueConsumer:
                 self._on_invoked(batch, result, mono)
             case Deleted():
                 self._on_deleted(event, mono)
-            case ReceiveFailed():
-                self._on_receive_failed(event, mono)
+            case ReceiveFailed(poll):
+                self._receives.failed(poll, mono)
             case VisibilityChanged():
                 self._changes_under_way -= 1
             case Extended(ids, lease_until):
@@ -201,28 +192,21 @@ class QueueConsumer:
     # --- facts ---
 
     def _on_described(self, facts: QueueFacts, now: float) -> None:
-        self._visibility = facts.visibility_timeout
-        self._describe_at = now + DESCRIBE_EVERY
-        if self._mode is Mode.DRAINING:
-            empty = facts.visible == facts.in_flight == facts.delayed == 0
-            if empty and self._wants_reading():
-                self._empty_readings += 1
-            else:
-                self._empty_readings = 0
-            self._emptied = False  # the next reading counts after another empty receive only
-            if self._empty_readings >= DRAINED_AFTER:
-                self._mode = Mode.STOPPING
+        self._readings.described(facts, now, resting=self._resting())
+        if self._mode is Mode.DRAINING and self._readings.empty:
+            self._mode = Mode.STOPPING
 
     def _on_received(self, event: Received, now: float) -> None:
-        self._receives.received(event.poll, len(event.messages))
+        asked = self._receives.received(event.poll, len(event.messages))
+        self._readings.received(len(event.messages))
         if not event.messages:
-            self._emptied = True
-            if not self._running:
-                self._slots.idle()
+            if not self._slots.running:
+                self._slots.concurrency.idle()
             return
-        self._emptied = False
-        visibility = self._lease_seconds()
-        lease_until = now + visibility - min(1.0, visibility * LEASE_MARGIN)
+        queues_own = self._readings.visibility
+        assert queues_own is not None, "no receive is sent before the queue was described"
+        visibility = queues_own if asked.visibility is None else float(asked.visibility)
+        lease_until = lease_end(now, visibility)
         fresh: list[Message] = []
         for wire in event.messages:
             message = make_message(wire, self._mapping.arn, self._mapping.window > 0, lease_until, now)
@@ -237,11 +221,10 @@ class QueueConsumer:
             return
         if self._mapping.poller.heartbeat:
             self._commands.append(Hold(tuple(fresh)))
-        if self._mode in {Mode.STOPPING, Mode.PAUSED, Mode.FINISHED}:
+        if self._mode in _RECEIVING:
+            self._admit(fresh)
+        else:
             self._give_back(tuple(fresh), ReleaseReason.STOP)
-            return
-        entered = self._gate.admit(fresh) if self._fifo else fresh
-        self._enqueue(self._batcher.add(entered, now))
 
     def _receive_again(self, message: Message) -> None:
         """SQS-27: its visibility ran out while we held it. The newest receipt counts; it runs once only."""
@@ -251,18 +234,13 @@ class QueueConsumer:
         if self._mapping.poller.heartbeat:
             self._commands.append(Hold((message,)))
 
-    def _on_receive_failed(self, event: ReceiveFailed, now: float) -> None:
-        self._receives.failed(event.poll, now)
-
     def _on_invoked(self, batch: Batch, result: InvocationResult, now: float) -> None:
-        if batch.number not in self._running:
+        full = self._slots.free <= 0
+        if not self._slots.end(batch):
             return  # abandoned before it ended: its messages are no longer ours
-        full = self._free_slots() <= 0
-        del self._running[batch.number]
-        self._running_messages -= len(batch.messages)
         self._settle(batch, result, now)
-        if full and self._free_slots() > 0:
-            self._slot_free_since = now
+        if full and self._slots.free > 0:
+            self._slots.free_since = now
 
     def _on_deleted(self, event: Deleted, now: float) -> None:
         leases = {message.id: self._held[message.id].lease_until for message in event.failed}
@@ -276,7 +254,7 @@ class QueueConsumer:
     def _on_requested(self, request: Request, now: float) -> None:
         match request:
             case Request.PAUSE:
-                if self._mode in {Mode.RUNNING, Mode.DRAINING}:
+                if self._mode in _RECEIVING:
                     self._mode = Mode.PAUSED
                     self._return_unstarted()
             case Request.RESUME:
@@ -285,8 +263,7 @@ class QueueConsumer:
             case Request.DRAIN:
                 if self._mode is Mode.RUNNING:
                     self._mode = Mode.DRAINING
-                    self._empty_readings = 0
-                    self._emptied = False
+                    self._readings.begin_drain()
             case Request.STOP:
                 if self._mode is not Mode.FINISHED:
                     self._stop(now)
@@ -300,87 +277,68 @@ class QueueConsumer:
 
     def _pump(self, now: float) -> None:
         """Starts whatever may start now; the only place that does."""
-        if self._waiting:
-            for number, (batch, due) in list(self._waiting.items()):
-                if due <= now:
-                    del self._waiting[number]
-                    self._start(batch, now)
-        if self._mode in {Mode.RUNNING, Mode.DRAINING}:
-            if self._batcher.count and self._may_close():
-                closed = self._batcher.close_due(now, self._slot_free_since)
-                if closed is None and self._mode is Mode.DRAINING and self._emptied and not self._receives:
+        slots = self._slots
+        while (again := slots.next_retry(now)) is not None:
+            self._start(again, now)
+        if self._mode in _RECEIVING:
+            if self._batcher.count and self._permits.may_close():
+                closed = self._batcher.close_due(now, slots.free_since)
+                if closed is None and self._mode is Mode.DRAINING and self._nothing_more():
                     closed = self._batcher.flush()
                 if closed is not None:
-                    self._enqueue([closed])
-            while self._ready and self._free_slots() > 0:
-                self._start(self._take_ready(), now)
+                    slots.enqueue([closed])
+            self._start_ready(now)
         while call := self._deletes.next_call(now):
             self._commands.append(Delete(call))
-        if self._visibility is not None:
-            self._poll(now)
-            self._ask_again(now)
+        queues_own = self._readings.visibility
+        if self._mode in _RECEIVING and queues_own is not None:
+            self._poll(queues_own, now)
+            if self._readings.ask(now, resting=self._resting()):
+                self._commands.append(Describe())
         if self._mode is Mode.STOPPING and self.at_rest:
             self._mode = Mode.FINISHED
             self._commands.append(Finished(self._abandoned))
 
-    def _poll(self, now: float) -> None:
+    def _poll(self, queues_own: float, now: float) -> None:
         """SQS-1, SQS-2, SQS-6, BAT-9: as many receives as are wanted and free slots can serve."""
-        if self._mode not in {Mode.RUNNING, Mode.DRAINING}:
+        if self._permits.over_budget:
+            self._budget_at = now + BUDGET_EVERY
             return
-        while self._receives.wanted(now) and not self._wants_reading():
-            room = self._capacity()
-            if room <= 0 or len(self._deletes) > UNDELETED_MAX or not (self._budget.has_room or not self._held):
-                return
-            window = self._batcher.due(self._slot_free_since)
+        while self._receives.wanted(now) and (room := self._room()) > 0:
+            window = self._batcher.due(self._slots.free_since)
             wait = self._receives.wait(
                 draining=self._mode is Mode.DRAINING, window_left=None if window is None else window - now
             )
             if wait is None:
                 return
-            maximum = min(ENTRIES, room)
-            poll, deadline = self._receives.start(maximum, wait, now)
-            self._commands.append(Receive(poll, maximum, wait, self._visibility_override(), deadline))
+            visibility = override(self._mapping, queues_own)
+            poll, deadline = self._receives.start(Asked(room, visibility), wait, now)
+            self._commands.append(Receive(poll, room, wait, visibility, deadline))
 
-    def _wants_reading(self) -> bool:
-        """Draining, and nothing left as far as we see: whether the queue is empty is asked before polling on."""
-        return self._mode is Mode.DRAINING and self._emptied and not self._held and not self._receives
+    def _room(self) -> int:
+        """What the next receive may ask for; while draining, whether the queue is empty is asked before."""
+        return 0 if self._resting() else self._permits.room()
 
-    def _ask_again(self, now: float) -> None:
-        """The queue's attributes: now and then, and to know that it is empty."""
-        if self._mode not in {Mode.RUNNING, Mode.DRAINING}:
-            return
-        reading = self._wants_reading() and now >= self._reading_at
-        if reading or now >= self._describe_at:
-            self._reading_at = now + READING_EVERY
-            self._describe_at = now + DESCRIBE_EVERY
-            self._commands.append(Describe())
+    def _resting(self) -> bool:
+        """Draining, and nothing left as far as we see."""
+        return self._mode is Mode.DRAINING and self._nothing_more() and not self._held
 
-    def _capacity(self) -> int:
-        """Messages that free slots can take beyond what is buffered and asked for (SQS-2)."""
-        free = self._free_slots() - len(self._ready)
+    def _nothing_more(self) -> bool:
+        """Whether the queue had nothing for the last receive, and no other is in flight."""
+        return self._readings.nothing_came and not self._receives
+
+    def _admit(self, messages: list[Message]) -> None:
+        """Into batches, and these into slots. A FIFO batch first loses what its groups do not allow yet: batches
+        are formed before the gate, so that a group that needs two of them is in one at a time (FIFO-1).
+        """
+        batches = self._batcher.add(messages, messages[0].received_at)
         if self._fifo:
-            # one receive is one batch (FIFO-2)
-            room = free > len(self._receives) and self._gate.waiting_messages < WAITING_MAX
-            return self._mapping.batch_size if room else 0
-        return free * self._mapping.batch_size - self._batcher.count - self._receives.asked
+            batches = [entered for batch in batches if (entered := self._gate.admit(batch)).messages]
+        self._slots.enqueue(batches)
 
-    def _may_close(self) -> bool:
-        """Whether the open batch can have a slot and the receives in flight still find room elsewhere."""
-        free = self._free_slots() - len(self._ready)
-        return free > 0 and (free - 1) * self._mapping.batch_size >= self._receives.asked
-
-    def _free_slots(self) -> int:
-        return self._slots.limit - len(self._running) - len(self._waiting)
-
-    def _enqueue(self, batches: list[Batch]) -> None:
-        for batch in batches:
-            self._ready.append(batch)
-            self._ready_messages += len(batch.messages)
-
-    def _take_ready(self) -> Batch:
-        batch = self._ready.popleft()
-        self._ready_messages -= len(batch.messages)
-        return batch
+    def _start_ready(self, now: float) -> None:
+        while (batch := self._slots.next_ready()) is not None:
+            self._start(batch, now)
 
     def _start(self, batch: Batch, now: float) -> None:
         """Invokes, unless receipts have gone stale (SQS-23, FIFO-6) or the event can never be sent (BAT-11)."""
@@ -390,8 +348,7 @@ class QueueConsumer:
             batch = self._without_stale(batch, stale)
             if not batch.messages:
                 return
-        self._running[batch.number] = (batch, now)
-        self._running_messages += len(batch.messages)
+        self._slots.start(batch, now)
         if batch.size > EVENT_LIMIT and len(batch.messages) == 1:
             reason = f"the event has {batch.size} bytes, more than the {EVENT_LIMIT} that an invocation may have"
             self._on_invoked(batch, FunctionError("RequestTooLarge", reason), now)
@@ -401,15 +358,17 @@ class QueueConsumer:
     def _without_stale(self, batch: Batch, stale: tuple[Message, ...]) -> Batch:
         """The batch less its stale messages, and less those behind them in the same group."""
         gone_groups = {message.group for message in stale if message.group is not None}
-        gone = tuple(message for message in batch.messages if message in stale or (message.group in gone_groups))
-        kept = tuple(message for message in batch.messages if message not in gone)
+        stale_ids = {message.id for message in stale}
+        gone: list[Message] = []
+        kept: list[Message] = []
+        for message in batch.messages:
+            (gone if message.id in stale_ids or message.group in gone_groups else kept).append(message)
         self._forget(gone)
         self._commands.append(
-            LeaseLapsed(gone, "not invoked before their receipts ran out; the queue brings them back")
+            LeaseLapsed(tuple(gone), "not invoked before their receipts ran out; the queue brings them back")
         )
         self._leave_gate(gone, {message.group or "" for message in gone})
-        size = batch.size - sum(message.size + 1 for message in gone)
-        return replace(batch, messages=kept, size=size)
+        return shrunk(batch, tuple(kept))
 
     def _settle(self, batch: Batch, result: InvocationResult, now: float) -> None:
         """Carries out what settle.py decided."""
@@ -428,17 +387,17 @@ class QueueConsumer:
                     failed = messages
                 case Retry(again, wait):
                     retry_in = wait
-                    self._waiting[again.number] = (again, now + wait)
+                    self._slots.retry_at(again, now + wait)
                 case _:
                     assert_never(disposition)
-        stale = len(held.stale(batch.messages, now)) if lease_until <= now else 0
+        stale = len(held.stale(batch.messages, now)) if lease_until < now else 0
         self._commands.append(Settled(batch, verdict.outcome, acked, failed, verdict.detail, retry_in, stale))
         if verdict.slows_down:
-            self._slots.failed(now)
+            self._slots.concurrency.failed(now)
         elif acked:
-            self._slots.succeeded(now, backlog=self._receives.backlog)
+            self._slots.concurrency.succeeded(now, backlog=self._receives.backlog)
         if retry_in is not None:
-            if self._mode in {Mode.STOPPING, Mode.PAUSED}:
+            if self._mode not in _RECEIVING:
                 self._return_unstarted()
             return
         if failed:
@@ -454,21 +413,21 @@ class QueueConsumer:
             self._change(current, retry_seconds(current, policy), ReleaseReason.FAILED)
         self._forget(failed)
 
-    def _leave_gate(self, messages: tuple[Message, ...], failed_groups: set[str]) -> None:
+    def _leave_gate(self, messages: Iterable[Message], failed_groups: set[str]) -> None:
         if not self._fifo:
             return
-        follow, back = self._gate.leave(messages, failed_groups, self._mapping.batch_size)
+        released, back = self._gate.leave(messages, failed_groups)
         if back:
             self._give_back(back, ReleaseReason.GROUP_BLOCKED)
-        self._enqueue([self._batcher.form(group, group[0].received_at) for group in follow])
+        if released:
+            self._admit(released)
 
     def _stop(self, now: float) -> None:
         """What free slots can take is handed over, the rest is given back at once."""
         self._mode = Mode.STOPPING
         if (last := self._batcher.flush()) is not None:
-            self._enqueue([last])
-        while self._ready and self._free_slots() > 0:
-            self._start(self._take_ready(), now)
+            self._slots.enqueue([last])
+        self._start_ready(now)
         self._return_unstarted()
 
     def _return_unstarted(self) -> None:
@@ -476,21 +435,15 @@ class QueueConsumer:
         unstarted: list[Message] = []
         if (last := self._batcher.flush()) is not None:
             unstarted += last.messages
-        while self._ready:
-            unstarted += self._take_ready().messages
-        for batch, _ in self._waiting.values():
-            unstarted += batch.messages
-        self._waiting.clear()
+        unstarted += self._slots.drop_unstarted()
         waited = self._gate.drop_waiting()
-        self._gate.leave(unstarted, set(), self._mapping.batch_size)
+        self._gate.leave(unstarted, set())
         self._give_back((*unstarted, *waited), ReleaseReason.STOP)
 
     def _abandon(self) -> None:
         self._mode = Mode.STOPPING
         self._return_unstarted()
-        running = tuple(message for batch, _ in self._running.values() for message in batch.messages)
-        self._running.clear()
-        self._running_messages = 0
+        running = self._slots.drop_running()
         self._abandoned += len(running)
         self._give_back(running, ReleaseReason.STOP)
 
@@ -506,20 +459,7 @@ class QueueConsumer:
             self._changes_under_way += 1
             self._commands.append(ChangeVisibility(messages[part], seconds[part], reason))
 
-    def _forget(self, messages: tuple[Message, ...]) -> None:
+    def _forget(self, messages: Sequence[Message]) -> None:
         self._held.forget(messages)
         if self._mapping.poller.heartbeat and messages:
-            self._commands.append(LetGo(tuple(message.id for message in messages)))
-
-    def _lease_seconds(self) -> float:
-        override = self._visibility_override()
-        assert self._visibility is not None, "no receive is sent before the queue was described"
-        return self._visibility if override is None else float(override)
-
-    def _visibility_override(self) -> int | None:
-        """SQS-8: a window needs a longer visibility than the queue's when it and the timeout exceed it."""
-        mapping = self._mapping
-        if mapping.window == 0 or self._visibility is None:
-            return None
-        needed = mapping.window + mapping.handler.timeout
-        return int(needed + 30) if needed > self._visibility else None
+            self._commands.append(LetGo(tuple([message.id for message in messages])))

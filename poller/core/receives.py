@@ -2,9 +2,11 @@
 failure (SQS-1, BAT-9; the count itself is scaling.py's).
 
 While a source fails there is one probe at a time: it does not wait for messages, and its deadline is short, so
-that the source's return is noticed within seconds; every few probes one gets the full time, for a slow line.
+that the source's return is noticed within seconds. A slow line may need longer than that, so now and then a
+patient probe with the full time goes out beside it.
 """
 
+from dataclasses import dataclass
 from random import Random
 
 from poller.core.backoff import delay
@@ -15,9 +17,17 @@ LONG_POLL = 20  # SQS-1: seconds
 BACKLOG_POLL = 1  # seconds that receives beyond the first may wait: they exist because messages are waiting
 CALL_MARGIN = 10.0  # seconds that a receive may last beyond its wait
 PROBE_DEADLINE = 3.0
-PROBE_PATIENCE = 4  # every so manyth probe gets the full margin
+PATIENCE_FIRST = 4  # after so many failed probes one gets the full margin, then after 8, 16, 32, ...
 FAILURE_FIRST, FAILURE_CAP = 0.2, 2.0  # seconds between probes, from start to start
 FAILURE_PAUSE = 0.1  # and at least this after the failure
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A receive in flight: how many messages it may bring, with which visibility (None: the queue's own)."""
+
+    maximum: int
+    visibility: int | None
 
 
 class Receives:
@@ -26,13 +36,15 @@ class Receives:
     def __init__(self, mapping: EventSourceMapping, random: Random, longest_wait: int) -> None:
         self._random = random
         self._longest_wait = min(LONG_POLL, longest_wait)
+        self._window = mapping.window
         self._polling = Polling(mapping)
-        self._polls: dict[int, int] = {}
+        self._polls: dict[int, Asked] = {}
         self._asked = 0
         self._next = 1
         self._failures = 0
         self._probe: int | None = None
         self._probe_started = 0.0
+        self._patient_after = 0
         self._not_before = 0.0
 
     def __len__(self) -> int:
@@ -64,28 +76,35 @@ class Receives:
             return 0
         spare = draining or len(self._polls) >= self._polling.floor
         wait = min(BACKLOG_POLL if spare else LONG_POLL, self._longest_wait)
-        if window_left is None:
-            return wait
-        return min(wait, int(window_left)) if window_left >= 1.0 else None
+        if window_left is not None:
+            return min(wait, int(window_left)) if window_left >= 1.0 else None
+        if self._window and self._polling.target > 1:
+            # another receive may open a batch while this one waits and keeps a slot from it
+            wait = min(wait, int(self._window))
+        return wait
 
-    def start(self, maximum: int, wait: int, now: float) -> tuple[int, float]:
+    def start(self, asked: Asked, wait: int, now: float) -> tuple[int, float]:
         """One goes out: (its number, its deadline in seconds)."""
         poll = self._next
         self._next += 1
-        self._polls[poll] = maximum
-        self._asked += maximum
-        if not self._failures:
+        self._polls[poll] = asked
+        self._asked += asked.maximum
+        if not self._failures or self._is_patient():
             return poll, wait + CALL_MARGIN
         self._probe, self._probe_started = poll, now
-        return poll, wait + (CALL_MARGIN if self._failures % PROBE_PATIENCE == 0 else PROBE_DEADLINE)
+        return poll, wait + PROBE_DEADLINE
 
-    def received(self, poll: int, got: int) -> None:
-        """One came back with `got` messages."""
-        self._polling.received(self._end(poll), got)
-        self._failures = 0
+    def received(self, poll: int, got: int) -> Asked:
+        """One came back with `got` messages; what it had asked for."""
+        asked = self._end(poll)
+        self._polling.received(asked.maximum, got)
+        self._failures = self._patient_after = 0
+        return asked
 
     def failed(self, poll: int, now: float) -> None:
-        """One failed. What was in flight before the first failure says nothing new by failing too."""
+        """One failed. What was in flight before the first failure says nothing new by failing too, and neither
+        does a patient probe.
+        """
         probe = poll == self._probe
         self._end(poll)
         self._polling.failed()
@@ -95,9 +114,17 @@ class Receives:
         pause = delay(self._failures, FAILURE_FIRST, FAILURE_CAP, self._random)
         self._not_before = max(now + FAILURE_PAUSE, (self._probe_started if probe else now) + pause)
 
-    def _end(self, poll: int) -> int:
+    def _is_patient(self) -> bool:
+        """Whether the probe that goes out now is a patient one: the first after 4, 8, 16, ... failures."""
+        failures = self._failures
+        if failures < PATIENCE_FIRST or failures & (failures - 1) or failures == self._patient_after:
+            return False
+        self._patient_after = failures
+        return True
+
+    def _end(self, poll: int) -> Asked:
         if poll == self._probe:
             self._probe = None
         asked = self._polls.pop(poll)
-        self._asked -= asked
+        self._asked -= asked.maximum
         return asked
