@@ -101,7 +101,9 @@ async def check_online(configuration: Configuration, open_queue: OpenQueue) -> l
                 return [_finding(configuration, index, "error", _refusal(error))]
             except ConfigurationError as error:
                 return _errors(configuration, index, error)
-        return [_finding(configuration, index, *told) for told in _told_by(mapping, facts)]
+        found = [_finding(configuration, index, "warning", text) for text in _advice(mapping, facts)]
+        conflict = _conflict(mapping, facts)
+        return found if conflict is None else [_finding(configuration, index, "error", conflict), *found]
 
     async with asyncio.TaskGroup() as group:
         looks = [group.create_task(look(index, mapping)) for index, mapping in enumerate(configuration.mappings)]
@@ -131,36 +133,33 @@ def to_json(report: Report) -> JsonObject:
     }
 
 
-_Told: TypeAlias = tuple[Level, str]
+def _conflict(mapping: EventSourceMapping, facts: QueueFacts) -> str | None:
+    text = visibility_conflict(facts.visibility_timeout, mapping.handler.timeout)
+    advice = "raise the queue's visibility timeout, or lower Handler.TimeoutInSeconds"
+    return None if text is None else f"{text}; {advice}."
 
 
-def _told_by(mapping: EventSourceMapping, facts: QueueFacts) -> Iterator[_Told]:
-    conflict = visibility_conflict(facts.visibility_timeout, mapping.handler.timeout)
-    if conflict is not None:
-        advice = "raise the queue's visibility timeout, or lower Handler.TimeoutInSeconds"
-        yield "error", f"{conflict}; {advice}."
+def _advice(mapping: EventSourceMapping, facts: QueueFacts) -> Iterator[str]:
+    """What will surprise the owner of this queue one day (SQS-25, FIFO-11)."""
     queue = mapping.arn.name
     if facts.redrive is None:
         yield (
-            "warning",
             f"queue {queue} has no redrive policy: a message that always fails comes back until its retention"
-            " ends; give the queue a dead-letter queue.",
+            " ends; give the queue a dead-letter queue."
         )
         return
     receives = _max_receives(facts.redrive)
     if receives is None:
-        yield "warning", f"the redrive policy of queue {queue} has no maxReceiveCount that can be read."
+        yield f"the redrive policy of queue {queue} has no maxReceiveCount that can be read."
     elif receives < _ADVISED_RECEIVES:
         yield (
-            "warning",
             f"queue {queue} moves messages to its dead-letter queue after {receives} receives; AWS advises"
-            f" {_ADVISED_RECEIVES} or more, because throttled and interrupted batches count too.",
+            f" {_ADVISED_RECEIVES} or more, because throttled and interrupted batches count too."
         )
     if mapping.arn.fifo:
         yield (
-            "warning",
             f"queue {queue} is FIFO and has a dead-letter queue: later messages of a group go on without those"
-            " that were moved there, so the order of the group is broken at that point.",
+            " that were moved there, so the order of the group is broken at that point."
         )
 
 

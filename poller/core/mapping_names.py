@@ -56,17 +56,17 @@ def parse_queue_arn(value: object, path: Path = ("EventSourceArn",)) -> QueueArn
         return _unrecognised(path, f"{quote(value)} has {len(parts)} parts instead of 6: write {_ARN_FORM}")
     arn = QueueArn(parts[1], *parts[3:])
     for pattern, part, what in (
-        (_PARTITION, arn.partition, "partition, such as aws or aws-cn"),
-        (REGION, arn.region, "region, such as eu-west-1"),
-        (ACCOUNT, arn.account, "account, which has 12 digits"),
+        (_PARTITION, arn.partition, "a partition, such as aws or aws-cn"),
+        (REGION, arn.region, "a region, such as eu-west-1"),
+        (ACCOUNT, arn.account, "an account, which has 12 digits"),
         (
             _QUEUE,
             arn.name,
-            "queue name: up to 80 letters, digits, - and _, with .fifo at the end of a FIFO queue's",
+            "a queue name: up to 80 letters, digits, - and _, with .fifo at the end of a FIFO queue's",
         ),
     ):
         if pattern.fullmatch(part) is None:
-            return _unrecognised(path, f"in {quote(value)}, {quote(part)} is not a {what}")
+            return _unrecognised(path, f"in {quote(value)}, {quote(part)} is not {what}")
     return arn
 
 
