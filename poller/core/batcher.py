@@ -42,18 +42,21 @@ class Batcher:
         Without a window all of it leaves at once (BAT-3, BAT-8); with one the rest stays open.
         """
         closed: list[Batch] = []
+        opened = self._open
         for message in messages:
-            if self._open and self._size + RECORD_SEPARATOR + message.size > EVENT_LIMIT:
-                closed.append(self._close(BatchTrigger.BYTES))
-            if not self._open:
+            added = message.size
+            if opened:
+                added += RECORD_SEPARATOR
+                if self._size + added > EVENT_LIMIT:
+                    closed.append(self._close(BatchTrigger.BYTES))
+                    added = message.size
+            if not opened:
                 self._opened_at = now
-            else:
-                self._size += RECORD_SEPARATOR
-            self._open.append(message)
-            self._size += message.size
-            if len(self._open) >= self._batch_size:
+            opened.append(message)
+            self._size += added
+            if len(opened) >= self._batch_size:
                 closed.append(self._close(BatchTrigger.SIZE))
-        if self._window == 0 and self._open:
+        if self._window == 0 and opened:
             closed.append(self._close(BatchTrigger.IMMEDIATE))
         return closed
 

@@ -37,13 +37,15 @@ class Deletes:
 
     def acknowledge(self, messages: tuple[Message, ...]) -> None:
         """These succeeded (or came again after they had succeeded: the newest receipt wins, SQS-27)."""
+        pending, later = self._pending, self._later
         for message in messages:
-            self._later.pop(message.id, None)
-            self._pending[message.id] = message
+            if later:
+                later.pop(message.id, None)
+            pending[message.id] = message
 
     def due(self) -> float | None:
         """When a failed entry is to be tried again."""
-        return min((when for when, _ in self._later.values()), default=None)
+        return min([when for when, _ in self._later.values()]) if self._later else None
 
     def next_call(self, now: float) -> tuple[Message, ...]:
         """The next DeleteMessageBatch to send, 1 to 10 messages; empty when there is nothing to send now.
@@ -57,15 +59,18 @@ class Deletes:
                     self._pending[message_id] = message
         if not self._pending or not (self._eager or self._calls == 0 or len(self._pending) >= ENTRIES):
             return ()
-        under_way = self._under_way
+        pending, under_way = self._pending, self._under_way
         # the same id is never in two calls at once: the later answer could belong to the older receipt
-        free = (message for message in self._pending.values() if message.id not in under_way)
+        free = (
+            (message for message in pending.values() if message.id not in under_way)
+            if under_way
+            else pending.values()
+        )
         taken = tuple(islice(free, ENTRIES))
         if not taken:
             return ()
         for message in taken:
-            del self._pending[message.id]
-            self._under_way[message.id] = message
+            under_way[message.id] = pending.pop(message.id)
         self._calls += 1
         return taken
 
@@ -77,11 +82,14 @@ class Deletes:
         `lease_until` has the failed ids' present deadlines; entries still inside them are tried again.
         """
         self._calls -= 1
+        for message in messages:
+            del self._under_way[message.id]
+        if not (failed or self._pending or self._attempts):
+            return messages, ()
         given_up: list[Message] = []
         refused = {message.id for message in failed}
         done: list[Message] = []
         for message in messages:
-            del self._under_way[message.id]
             if message.id in refused:
                 continue
             self._attempts.pop(message.id, None)

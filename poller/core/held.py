@@ -4,7 +4,7 @@ From the receive that brought it until it is deleted, given back or let go, a me
 bytes are taken from the process's budget for that long.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from poller.core.budget import ByteBudget
@@ -34,10 +34,10 @@ class Held:
         first = next(iter(self._messages.values()), None)
         return None if first is None else first.received_at
 
-    def take(self, message: Message) -> None:
-        """It was received for the first time."""
-        self._messages[message.id] = message
-        self._budget.take(message.size)
+    def take(self, messages: Mapping[str, Message]) -> None:
+        """They (by their ids) were received for the first time."""
+        self._messages.update(messages)
+        self._budget.take(sum([message.size for message in messages.values()]))
 
     def take_again(self, message: Message) -> Message:
         """It was received although we have it: its visibility had run out. The copy with the newest receipt."""
@@ -56,6 +56,8 @@ class Held:
 
     def newest(self, messages: Iterable[Message]) -> tuple[Message, ...]:
         """The same messages with their newest receipts."""
+        if not self._renewed:
+            return tuple(messages)
         return tuple([self._messages[message.id] for message in messages])
 
     def refreshed(self, batch: Batch) -> Batch:
@@ -75,14 +77,12 @@ class Held:
         """Until when the receipts of all of them are good."""
         return min([self._messages[message.id].lease_until for message in messages])
 
-    def forget(self, messages: Iterable[Message]) -> None:
+    def forget(self, messages: Collection[Message]) -> None:
         """They left our hands."""
-        freed = 0
-        for message in messages:
-            freed += self._messages.pop(message.id).size
-            if self._renewed:
-                self._renewed.discard(message.id)
-        self._budget.give_back(freed)
+        held = self._messages
+        self._budget.give_back(sum([held.pop(message.id).size for message in messages]))
+        if self._renewed:
+            self._renewed.difference_update([message.id for message in messages])
 
     def forget_all(self) -> None:
         """Everything left our hands at once."""

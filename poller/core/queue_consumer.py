@@ -129,19 +129,18 @@ class QueueConsumer:
         """The monotonic second at which a Tick is due; None when only facts can change anything."""
         if self._mode is Mode.FINISHED or self._readings.visibility is None:
             return None
-        times = [due for due in (self._slots.retry_due(), self._deletes.due()) if due is not None]
+        times = [self._slots.retry_due(), self._deletes.due()]
         if self._mode in _RECEIVING:
             times.append(self._readings.due(resting=self._resting()))
-            window = self._batcher.due(self._slots.free_since)
             # a window that is over and still open waits for a receive in flight, not for the clock
-            if window is not None and self._permits.may_close():
-                times.append(window)
+            if self._batcher.count and self._permits.may_close():
+                times.append(self._batcher.due(self._slots.free_since))
             # and no clock brings the room that a probe needs
             if (probe := self._receives.due()) is not None and self._room() > 0:
                 times.append(probe)
             if self._permits.over_budget:
                 times.append(self._budget_at)
-        return min(times, default=None)
+        return min([due for due in times if due is not None], default=None)
 
     def gauges(self) -> QueueGauges:
         """How it stands; cheap, and safe to call from another thread but for a RuntimeError now and then."""
@@ -207,24 +206,26 @@ class QueueConsumer:
         assert queues_own is not None, "no receive is sent before the queue was described"
         visibility = queues_own if asked.visibility is None else float(asked.visibility)
         lease_until = lease_end(now, visibility)
-        fresh: list[Message] = []
+        arn, null_md5, held = self._mapping.arn, self._mapping.window > 0, self._held
+        by_id: dict[str, Message] = {}
         for wire in event.messages:
-            message = make_message(wire, self._mapping.arn, self._mapping.window > 0, lease_until, now)
+            message = make_message(wire, arn, null_md5, lease_until, now)
             if message is None:
                 continue  # without an id or a receipt nothing can be done about it; SQS brings it back
-            if message.id in self._held:
+            if message.id in held:
                 self._receive_again(message)
-                continue
-            self._held.take(message)
-            fresh.append(message)
-        if not fresh:
+            else:
+                by_id[message.id] = message
+        if not by_id:
             return
+        held.take(by_id)
+        fresh = tuple(by_id.values())
         if self._mapping.poller.heartbeat:
-            self._commands.append(Hold(tuple(fresh)))
+            self._commands.append(Hold(fresh))
         if self._mode in _RECEIVING:
             self._admit(fresh)
         else:
-            self._give_back(tuple(fresh), ReleaseReason.STOP)
+            self._give_back(fresh, ReleaseReason.STOP)
 
     def _receive_again(self, message: Message) -> None:
         """SQS-27: its visibility ran out while we held it. The newest receipt counts; it runs once only."""
@@ -301,19 +302,21 @@ class QueueConsumer:
 
     def _poll(self, queues_own: float, now: float) -> None:
         """SQS-1, SQS-2, SQS-6, BAT-9: as many receives as are wanted and free slots can serve."""
-        if self._permits.over_budget:
-            self._budget_at = now + BUDGET_EVERY
-            return
-        while self._receives.wanted(now) and (room := self._room()) > 0:
+        while self._receives.wanted(now):
+            room = self._room()
+            if room <= 0:
+                break
             window = self._batcher.due(self._slots.free_since)
             wait = self._receives.wait(
                 draining=self._mode is Mode.DRAINING, window_left=None if window is None else window - now
             )
             if wait is None:
-                return
+                break
             visibility = override(self._mapping, queues_own)
             poll, deadline = self._receives.start(Asked(room, visibility), wait, now)
             self._commands.append(Receive(poll, room, wait, visibility, deadline))
+        if self._permits.over_budget:
+            self._budget_at = now + BUDGET_EVERY
 
     def _room(self) -> int:
         """What the next receive may ask for; while draining, whether the queue is empty is asked before."""
@@ -327,7 +330,7 @@ class QueueConsumer:
         """Whether the queue had nothing for the last receive, and no other is in flight."""
         return self._readings.nothing_came and not self._receives
 
-    def _admit(self, messages: list[Message]) -> None:
+    def _admit(self, messages: Sequence[Message]) -> None:
         """Into batches, and these into slots. A FIFO batch first loses what its groups do not allow yet: batches
         are formed before the gate, so that a group that needs two of them is in one at a time (FIFO-1).
         """
