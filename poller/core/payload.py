@@ -18,67 +18,65 @@ EVENT_LIMIT: Final = 6_291_456
 EVENT_OVERHEAD: Final = len(b'{"Records":[]}')
 """The bytes of an event around its records."""
 
-_STRINGS: Final = frozenset({str})
-
 RECORD_SEPARATOR: Final = len(b",")
 """The bytes that each record after the first adds to its own."""
 
 
-def make_message(
-    wire: JsonObject, arn: SourceArn, null_md5: bool, lease_until: float, received_at: float = 0.0
-) -> Message | None:
-    """One message as ReceiveMessage returned it, made ready for a batch.
+def make_messages(
+    wires: Iterable[JsonObject], arn: SourceArn, null_md5: bool, lease_until: float, received_at: float
+) -> list[Message]:
+    """The messages of one receive, made ready for batches, each with its event record (SQS-40 to SQS-45).
 
-    `lease_until` is the monotonic second at which its receipt becomes stale, `received_at` that of its coming;
-    for `null_md5` see `queue_record`.
-    None when MessageId or ReceiptHandle is missing, empty or no string: such a thing can neither be named by a
-    function nor deleted, so the caller leaves it to its visibility timeout. Nothing else makes a message
-    unusable: a receive count that cannot be read is 1, a send time 0. Only a FIFO queue has groups; on a
-    standard queue MessageGroupId marks a tenant and holds nothing back (FIFO-12).
+    `wires` are in the JSON protocol's form, binary values base64 text. `lease_until` is the monotonic second at
+    which the receipts become stale, `received_at` that of their coming. `null_md5` is whether a message without
+    attributes has `md5OfMessageAttributes` as null instead of not at all: so it is on AWS exactly when the mapping
+    has a batching window (SQS-44).
+
+    A message whose MessageId or ReceiptHandle is missing, empty or no string is left out: such a thing can neither
+    be named by a function nor deleted, so it stays with its visibility timeout. Nothing else makes a message
+    unusable: a receive count that cannot be read is 1, a send time 0. Only a FIFO queue has groups; on a standard
+    queue MessageGroupId marks a tenant and holds nothing back (FIFO-12).
+
+    One function for all of a receive, because here every call counts ten times.
     """
-    identifier = wire.get("MessageId")
-    receipt = wire.get("ReceiptHandle")
-    if not (identifier and receipt and isinstance(identifier, str) and isinstance(receipt, str)):
-        return None
-    record = queue_record(wire, arn, null_md5)
-    attributes = record["attributes"]
-    count = attributes.get("ApproximateReceiveCount")
-    return Message(
-        identifier,
-        receipt,
-        attributes.get("MessageGroupId") if arn.fifo else None,
-        1 if count == "1" else max(1, _integer(count, 1)),
-        _seconds(attributes.get("SentTimestamp")),
-        record_size(record),
-        lease_until,
-        record,
-        received_at,
-    )
-
-
-def queue_record(wire: JsonObject, arn: SourceArn, null_md5: bool) -> JsonObject:
-    """The entry of `Records` for one message (SQS-40 to SQS-45), keys in AWS's order.
-
-    `wire` is the message in the JSON protocol's form, binary values base64 text. `null_md5` is whether a message
-    without attributes has `md5OfMessageAttributes` as null instead of not at all: so it is on AWS exactly when
-    the mapping has a batching window (SQS-44).
-    """
-    attributes = wire.get("MessageAttributes")
-    record = {
-        "messageId": wire.get("MessageId"),
-        "receiptHandle": wire.get("ReceiptHandle"),
-        "body": wire.get("Body") or "",
-        "attributes": _system_attributes(wire.get("Attributes")),
-        "messageAttributes": _message_attributes(attributes) if attributes else {},
-        "md5OfBody": wire.get("MD5OfBody") or "",
-        "eventSource": "aws:sqs",
-        "eventSourceARN": arn.text,
-        "awsRegion": arn.region,
-    }
-    md5 = wire.get("MD5OfMessageAttributes")
-    if md5 or null_md5:
-        record["md5OfMessageAttributes"] = md5 or None
-    return record
+    source_arn, region, fifo = arn.text, arn.region, arn.fifo
+    messages = []
+    for wire in wires:
+        get = wire.get
+        identifier, receipt = get("MessageId"), get("ReceiptHandle")
+        if not (identifier and receipt and isinstance(identifier, str) and isinstance(receipt, str)):
+            continue
+        attributes = _system_attributes(get("Attributes"))
+        sent = get("MessageAttributes")
+        record = {
+            "messageId": identifier,
+            "receiptHandle": receipt,
+            "body": get("Body") or "",
+            "attributes": attributes,
+            "messageAttributes": _message_attributes(sent) if sent else {},
+            "md5OfBody": get("MD5OfBody") or "",
+            "eventSource": "aws:sqs",
+            "eventSourceARN": source_arn,
+            "awsRegion": region,
+        }
+        md5 = get("MD5OfMessageAttributes")
+        if md5 or null_md5:
+            record["md5OfMessageAttributes"] = md5 or None
+        count = attributes.get("ApproximateReceiveCount")
+        messages.append(
+            Message(
+                identifier,
+                receipt,
+                attributes.get("MessageGroupId") if fifo else None,
+                1 if count == "1" else max(1, _integer(count, 1)),
+                _seconds(attributes.get("SentTimestamp")),
+                record_size(record),
+                lease_until,
+                record,
+                received_at,
+            )
+        )
+    return messages
 
 
 def queue_event(records: Iterable[JsonObject]) -> JsonObject:
@@ -88,7 +86,10 @@ def queue_event(records: Iterable[JsonObject]) -> JsonObject:
 
 def record_size(record: JsonObject) -> int:
     """Exact bytes of the record within the serialised event, without the comma before it."""
-    return len(serialise(record))
+    try:
+        return len(orjson.dumps(record))
+    except orjson.JSONEncodeError:
+        return len(serialise(record))
 
 
 def event_size(sizes: Sequence[int]) -> int:
@@ -113,8 +114,12 @@ def _system_attributes(attributes: Any) -> JsonObject:
     """Strings all of them (SQS-41); usually they already are, and then nothing is copied."""
     if not isinstance(attributes, dict):
         return {}
-    if _STRINGS.issuperset(map(type, attributes.values())) and "SqsManagedSseEnabled" not in attributes:
-        return attributes
+    try:
+        "".join(attributes.values())  # the quickest way to see that all of them are strings
+        if "SqsManagedSseEnabled" not in attributes:
+            return attributes
+    except TypeError:
+        pass
     # SqsManagedSseEnabled is a flag of the queue, which AWS keeps from functions (SQS-42).
     return {
         name: value if isinstance(value, str) else str(value)

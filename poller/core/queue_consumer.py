@@ -52,7 +52,7 @@ from poller.core.messages import (
     VisibilityChanged,
 )
 from poller.core.model import Batch, FunctionError, Instant, InvocationResult, Message, QueueFacts, QueueGauges
-from poller.core.payload import EVENT_LIMIT, make_message
+from poller.core.payload import EVENT_LIMIT, make_messages
 from poller.core.permits import BUDGET_EVERY, Permits
 from poller.core.readings import Readings
 from poller.core.receives import LONG_POLL, Asked, Receives
@@ -208,10 +208,7 @@ class QueueConsumer:
         lease_until = lease_end(now, visibility)
         arn, null_md5, held = self._mapping.arn, self._mapping.window > 0, self._held
         by_id: dict[str, Message] = {}
-        for wire in event.messages:
-            message = make_message(wire, arn, null_md5, lease_until, now)
-            if message is None:
-                continue  # without an id or a receipt nothing can be done about it; SQS brings it back
+        for message in make_messages(event.messages, arn, null_md5, lease_until, now):
             if message.id in held:
                 self._receive_again(message)
             else:

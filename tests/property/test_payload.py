@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poller.core.mapping import SourceArn
-from poller.core.payload import event_size, make_message, queue_event, record_size, serialise
+from poller.core.payload import event_size, make_messages, queue_event, record_size, serialise
 
 ARN = SourceArn("arn:aws:sqs:eu-west-1:123456789012:q.fifo", "aws", "eu-west-1", "123456789012", "q.fifo")
 # Surrogates included: no sender should send them, some servers let them through.
@@ -33,9 +33,10 @@ WIRE = st.fixed_dictionaries(
 @given(st.lists(WIRE, max_size=5), st.booleans())
 def test_the_event_is_as_big_as_its_sizes_say(wires: list[dict[str, Any]], null_md5: bool) -> None:
     """BAT-2, SQS-45: exact bytes, bodies unchanged, and only messages without id or receipt are left out."""
-    made = [make_message(wire, ARN, null_md5, 0.0) for wire in wires]
-    messages = [message for message in made if message is not None]
-    assert [message is None for message in made] == [not (w["MessageId"] and w["ReceiptHandle"]) for w in wires]
+    messages = make_messages(wires, ARN, null_md5, 0.0, 0.0)
+    assert [message.id for message in messages] == [
+        wire["MessageId"] for wire in wires if wire["MessageId"] and wire["ReceiptHandle"]
+    ]
     event = queue_event(message.record for message in messages)
     written = serialise(event)
     assert len(written) == event_size([message.size for message in messages])

@@ -7,14 +7,13 @@ import orjson
 import pytest
 
 from poller.core.mapping import SourceArn
-from poller.core.model import JsonObject
+from poller.core.model import JsonObject, Message
 from poller.core.payload import (
     EVENT_LIMIT,
     EVENT_OVERHEAD,
     event_size,
-    make_message,
+    make_messages,
     queue_event,
-    queue_record,
     record_size,
     serialise,
 )
@@ -26,6 +25,19 @@ def arn_of(name: str) -> SourceArn:
 
 ARN = arn_of("my-queue")
 FIFO = arn_of("my-queue.fifo")
+
+
+def make_message(wire: JsonObject, arn: SourceArn, null_md5: bool, lease_until: float) -> Message | None:
+    """One receive of one message."""
+    made = make_messages([wire], arn, null_md5, lease_until, 0.5)
+    return made[0] if made else None
+
+
+def queue_record(wire: JsonObject, arn: SourceArn, null_md5: bool) -> JsonObject:
+    """The event record of a message."""
+    message = make_message(wire, arn, null_md5, 1.0)
+    assert message is not None
+    return message.record
 
 
 def wire_message(**changes: Any) -> JsonObject:
