@@ -64,9 +64,7 @@ class Held:
         """The batch with the newest receipts; mostly the batch itself."""
         if not self._renewed:
             return batch
-        newest = self.newest(batch.messages)
-        self._renewed.difference_update([message.id for message in newest])
-        return replace(batch, messages=newest)
+        return replace(batch, messages=self.newest(batch.messages))
 
     def stale(self, messages: Iterable[Message], now: float) -> tuple[Message, ...]:
         """Those whose receipts have run out. At the very second of its end a lease still holds: a queue whose

@@ -1,0 +1,54 @@
+"""When the queue is asked for its attributes, and when it counts as empty."""
+
+from poller.core.model import QueueFacts
+from poller.core.readings import Readings
+
+EMPTY = QueueFacts(30.0, 0, 0, 0)
+
+
+def test_once_a_minute() -> None:
+    """SQS-8: the visibility timeout may be changed while we run."""
+    readings = Readings()
+    assert readings.visibility is None
+    readings.described(EMPTY, 10.0, resting=False)
+    assert readings.visibility == 30.0
+    assert readings.due(resting=False) == 70.0
+    assert not readings.ask(69.9, resting=False)
+    assert readings.ask(70.0, resting=False)
+    assert readings.due(resting=False) == 130.0
+
+
+def test_a_question_without_an_answer_is_asked_again() -> None:
+    """API-16: while resting after half a second, so that a drain ends when the answer comes."""
+    readings = Readings()
+    readings.described(EMPTY, 0.0, resting=False)
+    assert readings.ask(1.0, resting=True)
+    assert readings.due(resting=True) == 1.5
+    assert not readings.ask(1.4, resting=True)
+    assert readings.ask(1.5, resting=True)
+
+
+def test_empty_is_two_readings_in_a_row() -> None:
+    """GEN-2: the counts of SQS are approximate, so one reading is not believed."""
+    readings = Readings()
+    readings.begin_drain()
+    readings.received(0)
+    assert readings.nothing_came
+    readings.described(EMPTY, 0.0, resting=True)
+    assert not readings.nothing_came, "the next reading needs another empty receive"
+    assert not readings.empty
+    readings.described(QueueFacts(30.0, 0, 0, 1), 1.0, resting=True)
+    readings.described(EMPTY, 2.0, resting=True)
+    assert not readings.empty
+    readings.described(EMPTY, 3.0, resting=True)
+    assert readings.empty
+    readings.begin_drain()
+    assert not readings.empty
+
+
+def test_only_a_machine_at_rest_can_find_it_empty() -> None:
+    """GEN-2: what we hold ourselves may still come back."""
+    readings = Readings()
+    readings.described(EMPTY, 0.0, resting=False)
+    readings.described(EMPTY, 1.0, resting=False)
+    assert not readings.empty
