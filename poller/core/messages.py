@@ -4,23 +4,23 @@ Keep both lists short; each new word must be paid for. They carry lists of messa
 that the cost of a step is the cost of a batch.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+from poller.core.fact import fact
 from poller.core.model import Batch, InvocationResult, JsonObject, Message, QueueFacts, SourceProblem
 
 # --- events ---
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Described:
     """The queue told of itself: at the start, then about once a minute, and in answer to `Describe`."""
 
     facts: QueueFacts
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Received:
     """A receive ended; `messages` are as they came off the wire, possibly none. `size` is bytes read."""
 
@@ -29,7 +29,7 @@ class Received:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class ReceiveFailed:
     """A receive failed; nothing was received, as far as anyone knows."""
 
@@ -38,7 +38,7 @@ class ReceiveFailed:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Invoked:
     """An invocation ended, however it ended; exactly one for each `Invoke`."""
 
@@ -46,7 +46,7 @@ class Invoked:
     result: InvocationResult
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Deleted:
     """A DeleteMessageBatch ended: `failed` names the entries that SQS (or the network) refused."""
 
@@ -55,7 +55,7 @@ class Deleted:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class VisibilityChanged:
     """A ChangeMessageVisibilityBatch ended; entries in `failed` keep the visibility they had."""
 
@@ -63,7 +63,7 @@ class VisibilityChanged:
     failed: tuple[Message, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Extended:
     """The heartbeat extended these receipts (message ids) to a new monotonic deadline."""
 
@@ -71,7 +71,7 @@ class Extended:
     lease_until: float
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Tick:
     """The machine's own deadline is due."""
 
@@ -86,7 +86,7 @@ class Request(StrEnum):
     ABANDON = "abandon"  # the stop deadline is near: give back also what the handlers still hold
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Requested:
     """The owner asked."""
 
@@ -101,7 +101,7 @@ Event: TypeAlias = (
 # --- commands ---
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Receive:
     """ReceiveMessage, answered by Received or ReceiveFailed with the same `poll`.
 
@@ -115,14 +115,14 @@ class Receive:
     deadline: float
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Invoke:
     """Hand the batch to the function; answered by exactly one Invoked."""
 
     batch: Batch
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Delete:
     """DeleteMessageBatch of 1 to 10 messages, each id once; answered by Deleted."""
 
@@ -137,7 +137,7 @@ class ReleaseReason(StrEnum):
     GROUP_BLOCKED = "group_blocked"
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class ChangeVisibility:
     """ChangeMessageVisibilityBatch of 1 to 10 messages, `seconds` one for each; answered by VisibilityChanged."""
 
@@ -146,19 +146,19 @@ class ChangeVisibility:
     reason: ReleaseReason
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Describe:
     """GetQueueAttributes; answered by Described, or by nothing when it fails (asked again later)."""
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Hold:
     """The heartbeat shall keep these receipts alive from now on (only with Poller.Heartbeat)."""
 
     messages: tuple[Message, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class LetGo:
     """The heartbeat shall forget these message ids."""
 
@@ -176,7 +176,7 @@ class InvocationOutcome(StrEnum):
     INVALID_RESPONSE = "invalid_response"
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Settled:
     """Told to whoever watches (logs, metrics); nothing needs doing.
 
@@ -194,7 +194,7 @@ class Settled:
     stale: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class LeaseLapsed:
     """Told to whoever watches: these were let go uninvoked (or undeleted), because their receipts are stale."""
 
@@ -202,7 +202,7 @@ class LeaseLapsed:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Finished:
     """The machine is at rest for good; `abandoned` counts messages that a handler still held."""
 

@@ -4,14 +4,15 @@ Only data that more than one room needs belongs here; a decision never does.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeAlias
+
+from poller.core.fact import fact
 
 JsonObject: TypeAlias = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Instant:
     """A moment, read once by the driver and handed to a machine.
 
@@ -71,7 +72,7 @@ class BatchTrigger(StrEnum):
     STOP = "stop"
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Batch:
     """Messages that travel to the handler together; once formed it may shrink, never grow (BAT-6).
 
@@ -90,7 +91,7 @@ class Batch:
 # --- what an invocation came to: the four classes of INV-9 ---
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Succeeded:
     """The function returned; `payload` is its response as JSON text."""
 
@@ -98,7 +99,7 @@ class Succeeded:
     executed_version: str = "$LATEST"
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class FunctionError:
     """The function ran and failed (INV-2). `handled` tells `Handled` from `Unhandled`."""
 
@@ -109,7 +110,7 @@ class FunctionError:
     executed_version: str = "$LATEST"
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Throttled:
     """The target had no room (INV-4); nothing ran. `retry_after` is in seconds, where the target named it."""
 
@@ -117,7 +118,7 @@ class Throttled:
     retry_after: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class NotInvoked:
     """The target could not be reached or refused the call (INV-4, INV-6); nothing ran, as far as anyone knows."""
 
@@ -127,7 +128,7 @@ class NotInvoked:
 InvocationResult: TypeAlias = Succeeded | FunctionError | Throttled | NotInvoked
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class QueueFacts:
     """What GetQueueAttributes told: seconds, and approximate counts of messages."""
 
@@ -138,7 +139,7 @@ class QueueFacts:
     redrive: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class QueueGauges:
     """How a queue's machine stands right now; read at scrape time, never kept up to date for its own sake.
 

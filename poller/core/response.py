@@ -6,25 +6,26 @@ What is then done about it is settle.py's business.
 import json
 from collections.abc import Collection
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias
 
 import orjson
 
+from poller.core.fact import fact
 
-@dataclass(frozen=True, slots=True)
+
+@fact
 class Success:
     """Every record of the batch is done."""
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class PartialFailure:
     """These message ids (at least one, all of them of the batch) failed; the others are done (PBR-10)."""
 
     ids: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Failure:
     """No record of the batch is done. `reason` is a sentence for the log and quotes nothing of the response."""
 

@@ -11,11 +11,12 @@ For a queue (`settle_queue`), in this order, whose order is the meaning:
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
 from typing import TypeAlias, assert_never
 
 from poller.core.backoff import delay
+from poller.core.fact import fact
 from poller.core.mapping import EventSourceMapping, RetryDelay
 from poller.core.messages import InvocationOutcome
 from poller.core.model import Batch, FunctionError, InvocationResult, Message, NotInvoked, Succeeded, Throttled
@@ -26,21 +27,21 @@ NOT_INVOKED_CAP = 30.0
 MAX_VISIBILITY = 43_200  # SQS: 12 hours
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Ack:
     """These succeeded: delete them."""
 
     messages: tuple[Message, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Release:
     """These failed: let them go; the queue brings them back or moves them to its dead-letter queue."""
 
     messages: tuple[Message, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Retry:
     """Not invoked: keep the batch (now with one more such attempt) and try again after `delay` seconds."""
 
@@ -51,7 +52,7 @@ class Retry:
 Disposition: TypeAlias = Ack | Release | Retry
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Verdict:
     """What happened in one word, what to do, and whether it counts against the concurrency (SQS-24)."""
 
