@@ -17,6 +17,7 @@ from poller.logs import FORMATS, LEVELS, Format
 from poller.settings import Settings, parse_state
 
 MAPPINGS = "EventSourceMappings"
+_SECONDS = "allowed: a number of seconds from 1 to 3600"
 
 
 def _matching(pattern: re.Pattern[str], what: str) -> AfterValidator:
@@ -107,14 +108,16 @@ def explained(detail: ErrorDetails) -> str:
             return f"there is no mapping; write at least one under {MAPPINGS}"
         case "string_type":
             return f"{quote(value)} is not text; allowed: text, in quotes"
-        case "float_type" | "greater_than_equal" | "less_than_equal" | "finite_number":
-            return f"{quote(value)} is out of range; allowed: a number of seconds from 1 to 3600, without quotes"
+        case "float_type":
+            return f"{quote(value)} is not a number; {_SECONDS}, without quotes"
+        case "greater_than_equal" | "less_than_equal" | "finite_number":
+            return f"{quote(value)} is out of range; {_SECONDS}"
         case "value_error":
             return str(detail["ctx"]["error"])
         case "model_type" | "dict_type":
             return f"{quote(value)} is not a map; allowed: a map of {', '.join(_fields_of(path))}"
         case "list_type":
-            return f"{quote(value)} is not a list; allowed: a list of mappings, each line of it begun with a dash"
+            return f"{quote(value)} is not a list; allowed: a list of mappings, each begun with a dash"
         case _:
             return f"{quote(value)} cannot be used here: {detail['msg']}"
 

@@ -1,0 +1,158 @@
+"""Whatever stands in a file: a Configuration or one readable line for each problem, and nothing else."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from poller.config import Configuration, load, parse
+from poller.core.mapping import EventSourceMapping, Invalid, find_conflicts, parse_mapping
+from poller.core.mapping_rules import FIELDS
+from poller.errors import ConfigurationError
+
+QUEUE = "arn:aws:sqs:eu-west-1:123456789012:orders"
+WORDS = [
+    *FIELDS, "Settings", "EventSourceMappings", "Region", "State", "Metrics", "Listen", "Logging", "Level",
+    "Filters", "Pattern", "Initial", "Max", "RetryDelay", "TimeoutInSeconds", "Concurrency", "MaximumConcurrency",
+    "<<",
+]  # fmt: skip
+TEXTS = [
+    QUEUE, f"{QUEUE}.fifo", "python:a:b", "my-function", "memory:", "sqlite:x", "127.0.0.1:1", "${A}", "${B:-7}",
+    "${", "ReportBatchItemFailures", "eu-west-1", "", "\ud83d", "http://h:1",
+]  # fmt: skip
+ENVIRONMENT = {"A": "10", "EMPTY": ""}
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(min_value=-2, max_value=1_001)
+    | st.floats()
+    | st.sampled_from(TEXTS)
+    | st.text(max_size=20)
+)
+keys = st.sampled_from(WORDS) | st.text(max_size=10)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=5),
+    max_leaves=20,
+)
+mappings = st.fixed_dictionaries(
+    {"EventSourceArn": st.sampled_from([QUEUE, f"{QUEUE}.fifo"]) | values},
+    optional={name: values for name in FIELDS if name != "EventSourceArn"},
+)
+# Values that mostly pass by themselves, so that the rules across fields are what decides.
+likely = st.fixed_dictionaries(
+    {
+        "EventSourceArn": st.sampled_from([QUEUE, f"{QUEUE}2", f"{QUEUE}.fifo"]),
+        "FunctionName": st.sampled_from(["python:a:b", "python:a:c"]),
+    },
+    optional={
+        "Name": st.sampled_from(["orders", "orders-2", "x"]),
+        "Enabled": st.booleans(),
+        "BatchSize": st.integers(1, 12) | st.none(),
+        "MaximumBatchingWindowInSeconds": st.integers(0, 2) | st.none(),
+        "ScalingConfig": st.sampled_from([{}, {"MaximumConcurrency": 2}]),
+        "ProvisionedPollerConfig": st.dictionaries(
+            st.sampled_from(["MinimumPollers", "MaximumPollers"]), st.integers(2, 4) | st.none()
+        ),
+        "Handler": st.fixed_dictionaries(
+            {}, optional={"TimeoutInSeconds": st.integers(1, 900) | st.floats(1, 900)}
+        ),
+        "Poller": st.fixed_dictionaries(
+            {},
+            optional={"RetryDelay": st.fixed_dictionaries({"Initial": st.floats(0, 9), "Max": st.integers(5, 9)})},
+        ),
+    },
+)
+files = st.fixed_dictionaries(
+    {"EventSourceMappings": st.lists(mappings | likely, max_size=3)}, optional={"Settings": values}
+)
+# Pieces of YAML in any order reach further into the reader than letters do.
+pieces = st.lists(
+    st.sampled_from(
+        ["\n", "  ", "- ", ": ", "? ", "{", "}", "[", "]", ", ", "&a ", "*a", "<<: ", "!!int ", "!x ", "|\n", "'",
+         '"', "#", "%YAML 1.1\n", "---\n", "\t", "\\", "${A}", "${", "$${", "\\UFFFFFFFF", "1:60", "0x", "~",
+         "\0", "é"]
+    )
+    | st.sampled_from(WORDS)
+    | st.sampled_from(TEXTS),
+    max_size=40,
+).map("".join)  # fmt: skip
+
+TINY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def check(text: str) -> None:
+    result = parse(text, "poller.yaml", ENVIRONMENT)
+    if isinstance(result, Configuration):
+        assert result.mappings
+        assert len(result.lines) == len(result.mappings) == len({mapping.uuid for mapping in result.mappings})
+        assert len({mapping.name for mapping in result.mappings}) == len(result.mappings)
+    else:
+        assert result.problems
+        for problem in result.problems:
+            assert problem.sentence.isprintable()
+            assert problem.line is None or 1 <= problem.line <= text.count("\n") + 2
+
+
+@TINY
+@given(st.binary(max_size=300) | st.text(max_size=100).map(lambda text: text.encode("utf-8", "surrogatepass")))
+@example(b"EventSourceMappings:\n- {}\n")
+@example(b"\xef\xbb\xbf")
+def test_any_bytes(tmp_path_factory: Any, data: bytes) -> None:
+    file: Path = tmp_path_factory.getbasetemp() / "fuzz.yaml"
+    file.write_bytes(data)
+    try:
+        configuration = load(file, ENVIRONMENT)
+    except ConfigurationError as error:
+        lines = str(error).splitlines()
+        assert lines
+        assert all(line.startswith(str(file)) and line.isprintable() for line in lines)
+    else:
+        assert configuration.mappings
+
+
+@TINY
+@given(st.text(max_size=200) | pieces)
+@example("- &a [*a]")
+@example("a: !!float _")
+@example("a: !!int '0b'")
+@example("{<<: [*a, &a {}]}")
+@example("a: 0o7:59")
+@example("a: 1:" + "9" * 5_000)
+def test_any_text(text: str) -> None:
+    check(text)
+
+
+@TINY
+@given(files | st.fixed_dictionaries({"EventSourceMappings": st.lists(likely, min_size=1, max_size=3)}) | values)
+def test_any_structure(value: Any) -> None:
+    """As JSON, and as YAML in PyYAML's own writing, with its aliases."""
+    check(json.dumps(value))
+    check(yaml.safe_dump(value, allow_unicode=True))
+
+
+@TINY
+@given(likely | mappings | st.dictionaries(keys, values, max_size=6))
+def test_any_fields(fields: dict[str, Any]) -> None:
+    """The library's way in: what is accepted keeps the rules between its fields, whatever they were."""
+    parsed = parse_mapping(fields)
+    if isinstance(parsed, Invalid):
+        assert parsed.problems
+        assert all(problem.sentence.isprintable() for problem in parsed.problems)
+        return
+    assert isinstance(parsed, EventSourceMapping)
+    assert 1 <= parsed.batch_size <= (10 if parsed.arn.fifo else 10_000)
+    assert parsed.batch_size <= 10 or parsed.window >= 1
+    assert parsed.window == 0 or not parsed.arn.fifo
+    assert parsed.maximum_concurrency is None or parsed.provisioned is None
+    assert parsed.provisioned is None or parsed.provisioned.minimum <= parsed.provisioned.maximum
+    assert 1 <= parsed.handler.timeout <= 900
+    delay = parsed.poller.retry_delay
+    assert delay is None or 0 <= delay.initial <= delay.maximum <= 43_200
+    assert parse_mapping(fields) == parsed
+    assert find_conflicts([parsed]) == ()
