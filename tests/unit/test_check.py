@@ -171,7 +171,7 @@ async def test_a_queue_that_may_not_be_read(text: str, told: str) -> None:
     assert (finding.level, finding.sentence) == ("error", told)
 
 
-@pytest.mark.parametrize("problem", set(SourceProblem) - {SourceProblem.MISSING, SourceProblem.DENIED})
+@pytest.mark.parametrize("problem", sorted(set(SourceProblem) - {SourceProblem.MISSING, SourceProblem.DENIED}))
 async def test_a_queue_that_cannot_be_looked_at(problem: SourceProblem) -> None:
     finding = await only_finding(SourceError(problem, "nobody answers at h."))
     assert (finding.level, finding.sentence) == ("error", "nobody answers at h.")
