@@ -3,7 +3,7 @@
 The machine asks `due` when to come back, `add`s what was received, and takes what `close_due` or `flush` gives.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 
 from poller.core.model import Batch, BatchTrigger, Message
@@ -36,11 +36,16 @@ class Batcher:
         """The monotonic second at which the first message of the open batch came; None without one."""
         return self._opened_at if self._open else None
 
-    def add(self, messages: Iterable[Message], now: float) -> list[Batch]:
+    def add(self, messages: Sequence[Message], now: float) -> list[Batch]:
         """Takes one receive; returns the batches that it completes (BAT-1a, BAT-1c), in order.
 
         Without a window all of it leaves at once (BAT-3, BAT-8); with one the rest stays open.
         """
+        if not self._window and not self._open and len(messages) <= self._batch_size:
+            size = event_size([message.size for message in messages])
+            if size <= EVENT_LIMIT:  # mostly: one receive, one batch
+                trigger = BatchTrigger.SIZE if len(messages) == self._batch_size else BatchTrigger.IMMEDIATE
+                return [self._numbered(tuple(messages), trigger, now, size)]
         closed: list[Batch] = []
         opened = self._open
         for message in messages:
@@ -78,10 +83,16 @@ class Batcher:
         return self._close(BatchTrigger.STOP) if self._open else None
 
     def _close(self, trigger: BatchTrigger) -> Batch:
-        batch = Batch(self._next_number, tuple(self._open), trigger, self._opened_at, self._size)
-        self._next_number += 1
+        batch = self._numbered(tuple(self._open), trigger, self._opened_at, self._size)
         self._open.clear()
         self._size = EVENT_OVERHEAD
+        return batch
+
+    def _numbered(
+        self, messages: tuple[Message, ...], trigger: BatchTrigger, opened_at: float, size: int
+    ) -> Batch:
+        batch = Batch(self._next_number, messages, trigger, opened_at, size)
+        self._next_number += 1
         return batch
 
 

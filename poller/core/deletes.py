@@ -24,7 +24,7 @@ class Deletes:
         self._eager = eager
         self._random = random
         self._pending: dict[str, Message] = {}
-        self._under_way: dict[str, Message] = {}
+        self._under_way: set[str] = set()
         self._calls = 0
         self._attempts: dict[str, int] = {}
         self._later: dict[str, tuple[float, Message]] = {}
@@ -37,11 +37,10 @@ class Deletes:
 
     def acknowledge(self, messages: tuple[Message, ...]) -> None:
         """These succeeded (or came again after they had succeeded: the newest receipt wins, SQS-27)."""
-        pending, later = self._pending, self._later
-        for message in messages:
-            if later:
-                later.pop(message.id, None)
-            pending[message.id] = message
+        if self._later:
+            for message in messages:
+                self._later.pop(message.id, None)
+        self._pending.update({message.id: message for message in messages})
 
     def due(self) -> float | None:
         """When a failed entry is to be tried again."""
@@ -61,16 +60,19 @@ class Deletes:
             return ()
         pending, under_way = self._pending, self._under_way
         # the same id is never in two calls at once: the later answer could belong to the older receipt
-        free = (
-            (message for message in pending.values() if message.id not in under_way)
-            if under_way
-            else pending.values()
-        )
-        taken = tuple(islice(free, ENTRIES))
-        if not taken:
-            return ()
-        for message in taken:
-            under_way[message.id] = pending.pop(message.id)
+        if len(pending) <= ENTRIES and under_way.isdisjoint(pending):
+            taken = tuple(pending.values())
+            under_way.update(pending)
+            pending.clear()
+        else:
+            taken = tuple(
+                islice((message for message in pending.values() if message.id not in under_way), ENTRIES)
+            )
+            if not taken:
+                return ()
+            for message in taken:
+                del pending[message.id]
+                under_way.add(message.id)
         self._calls += 1
         return taken
 
@@ -82,8 +84,7 @@ class Deletes:
         `lease_until` has the failed ids' present deadlines; entries still inside them are tried again.
         """
         self._calls -= 1
-        for message in messages:
-            del self._under_way[message.id]
+        self._under_way.difference_update([message.id for message in messages])
         if not (failed or self._pending or self._attempts):
             return messages, ()
         given_up: list[Message] = []

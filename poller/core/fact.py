@@ -1,7 +1,7 @@
 """`fact`: the dataclass of what is made for every batch: frozen to the type checker, cheap to make.
 
-A frozen dataclass writes each field through `object.__setattr__`, which costs three times a plain one, and a batch of
-ten messages is some twenty such objects. mypy holds everybody to not changing them.
+A frozen dataclass writes each field through `object.__setattr__`, which costs three times a plain one, and a
+batch of ten messages is some twenty such objects. mypy holds everybody to not changing them.
 """
 
 from dataclasses import dataclass

@@ -17,6 +17,7 @@ class Held:
     def __init__(self, budget: ByteBudget) -> None:
         self._budget = budget
         self._messages: dict[str, Message] = {}
+        # whose receipt or lease is another than in the copies that batches carry
         self._renewed: set[str] = set()
 
     def __len__(self) -> int:
@@ -33,6 +34,12 @@ class Held:
         """When the oldest of them came (monotonic seconds)."""
         first = next(iter(self._messages.values()), None)
         return None if first is None else first.received_at
+
+    def among(self, ids: Mapping[str, object]) -> tuple[str, ...]:
+        """Those of the ids that we have already; mostly none."""
+        if self._messages.keys().isdisjoint(ids):
+            return ()
+        return tuple([message_id for message_id in ids if message_id in self._messages])
 
     def take(self, messages: Mapping[str, Message]) -> None:
         """They (by their ids) were received for the first time."""
@@ -53,28 +60,29 @@ class Held:
         for message_id in ids:
             if (message := self._messages.get(message_id)) is not None:
                 self._messages[message_id] = message._replace(lease_until=lease_until)
+                self._renewed.add(message_id)
 
-    def newest(self, messages: Iterable[Message]) -> tuple[Message, ...]:
+    def newest(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
         """The same messages with their newest receipts."""
         if not self._renewed:
-            return tuple(messages)
+            return messages
         return tuple([self._messages[message.id] for message in messages])
 
     def refreshed(self, batch: Batch) -> Batch:
         """The batch with the newest receipts; mostly the batch itself."""
-        if not self._renewed:
+        if self._renewed.isdisjoint([message.id for message in batch.messages]):
             return batch
         return replace(batch, messages=self.newest(batch.messages))
 
-    def stale(self, messages: Iterable[Message], now: float) -> tuple[Message, ...]:
+    def stale(self, messages: tuple[Message, ...], now: float) -> tuple[Message, ...]:
         """Those whose receipts have run out. At the very second of its end a lease still holds: a queue whose
         visibility timeout is 0 gives no other.
         """
-        return tuple([message for message in messages if self._messages[message.id].lease_until < now])
+        return tuple([message for message in self.newest(messages) if message.lease_until < now])
 
-    def lease_until(self, messages: Iterable[Message]) -> float:
+    def lease_until(self, messages: tuple[Message, ...]) -> float:
         """Until when the receipts of all of them are good."""
-        return min([self._messages[message.id].lease_until for message in messages])
+        return min([message.lease_until for message in self.newest(messages)])
 
     def forget(self, messages: Collection[Message]) -> None:
         """They left our hands."""

@@ -97,7 +97,8 @@ def _not_reached(batch: Batch, detail: str, retry_after: float, lease_left: floa
 def _reached(batch: Batch, payload: bytes, mapping: EventSourceMapping) -> Verdict:
     """SQS-20, PBR-10, PBR-11, FIFO-7."""
     partial = mapping.report_batch_item_failures
-    outcome = interpret_queue_response(payload, [message.id for message in batch.messages], partial)
+    sent = [message.id for message in batch.messages] if partial else ()
+    outcome = interpret_queue_response(payload, sent, partial)
     match outcome:
         case Success():
             return Verdict(InvocationOutcome.SUCCESS, (Ack(batch.messages),), slows_down=False)
