@@ -7,8 +7,8 @@ in another thread may read a sum that is one batch behind its parts. metrics_exp
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 
+from poller.core.fact import Word
 from poller.core.mapping import EventSourceMapping
 from poller.core.messages import InvocationOutcome, ReleaseReason
 from poller.core.model import BatchTrigger, MappingState, QueueFacts, QueueGauges, SourceProblem
@@ -50,7 +50,7 @@ AWS_OPERATIONS = {
 RATE_SECONDS = 10
 
 
-class PollOutcome(StrEnum):
+class PollOutcome(Word):
     """The `outcome` label of esm_polls_total."""
 
     RECORDS = "records"
@@ -59,7 +59,7 @@ class PollOutcome(StrEnum):
     ERROR = "error"
 
 
-class RetryReason(StrEnum):
+class RetryReason(Word):
     """The `reason` label of esm_retries_total."""
 
     ERROR = "error"
@@ -68,14 +68,14 @@ class RetryReason(StrEnum):
     THROTTLED = "throttled"
 
 
-class CallOutcome(StrEnum):
+class CallOutcome(Word):
     """The `outcome` label of what either works or does not."""
 
     SUCCESS = "success"
     ERROR = "error"
 
 
-class RestartReason(StrEnum):
+class RestartReason(Word):
     """The `reason` label of esm_worker_restarts_total."""
 
     CRASH = "crash"

@@ -4,10 +4,9 @@ Keep both lists short; each new word must be paid for. They carry lists of messa
 that the cost of a step is the cost of a batch.
 """
 
-from enum import StrEnum
 from typing import TypeAlias
 
-from poller.core.fact import fact
+from poller.core.fact import Word, fact
 from poller.core.model import Batch, InvocationResult, JsonObject, Message, QueueFacts, SourceProblem
 
 # --- events ---
@@ -76,7 +75,7 @@ class Tick:
     """The machine's own deadline is due."""
 
 
-class Request(StrEnum):
+class Request(Word):
     """What the owner of a mapping may ask of it."""
 
     PAUSE = "pause"
@@ -129,7 +128,7 @@ class Delete:
     messages: tuple[Message, ...]
 
 
-class ReleaseReason(StrEnum):
+class ReleaseReason(Word):
     """Why messages are given back before their time (the `reason` label of esm_released_events_total)."""
 
     FAILED = "failed"
@@ -165,7 +164,7 @@ class LetGo:
     ids: tuple[str, ...]
 
 
-class InvocationOutcome(StrEnum):
+class InvocationOutcome(Word):
     """The `outcome` label of esm_invocations_total."""
 
     SUCCESS = "success"

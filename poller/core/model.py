@@ -4,10 +4,9 @@ Only data that more than one room needs belongs here; a decision never does.
 """
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Any, NamedTuple, TypeAlias
 
-from poller.core.fact import fact
+from poller.core.fact import Word, fact
 
 JsonObject: TypeAlias = dict[str, Any]
 
@@ -24,7 +23,7 @@ class Instant:
     mono: float
 
 
-class SourceKind(StrEnum):
+class SourceKind(Word):
     """Where the records come from; the value is the `source` label of every metric."""
 
     SQS = "sqs"
@@ -32,7 +31,7 @@ class SourceKind(StrEnum):
     DYNAMODB = "dynamodb"
 
 
-class SourceProblem(StrEnum):
+class SourceProblem(Word):
     """What a failed call to a source means to us (aws/errors.py translates into these words)."""
 
     THROTTLED = "throttled"
@@ -62,7 +61,7 @@ class Message(NamedTuple):
     received_at: float = 0.0
 
 
-class BatchTrigger(StrEnum):
+class BatchTrigger(Word):
     """Why a batch was closed (the `trigger` label of esm_batches_total)."""
 
     SIZE = "size"
@@ -162,7 +161,7 @@ class QueueGauges:
     groups_blocked: int
 
 
-class MappingState(StrEnum):
+class MappingState(Word):
     """The seven states of a mapping, in AWS's spelling (API-3); the `state` label of esm_mapping_state."""
 
     CREATING = "Creating"

@@ -83,6 +83,8 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
         self._at_rest: asyncio.Future[None] | None = None
+        self._receiver_free = False
+        self._next_receive: Receive | None = None
 
     async def run(self, *facts: Event) -> int:
         """Feeds the first facts and works until the machine has finished; the number of abandoned messages.
@@ -129,11 +131,13 @@ class Driver:
     def _execute(self, command: Command) -> None:
         match command:
             case Receive():
-                self._tasks.create_task(self._receive(command))
+                self._start_receive(command)
             case Invoke(batch):
                 self._dispatcher.start(batch, lambda result, seconds: self._invoked(batch, result, seconds))
             case Delete(messages):
                 self._tasks.create_task(self._delete(messages))
+            case Settled() | LeaseLapsed():
+                pass  # told to the telemetry, which has seen it
             case ChangeVisibility():
                 self._tasks.create_task(self._change_visibility(command))
             case Describe():
@@ -144,26 +148,40 @@ class Driver:
             case LetGo(ids):
                 if self._beats is not None:
                     self._beats.let_go(ids)
-            case Settled() | LeaseLapsed():
-                pass  # told to the telemetry, which has seen it
             case Finished(abandoned):
                 self._finished.set_result(abandoned)
             case _:
                 assert_never(command)
 
+    def _start_receive(self, order: Receive) -> None:
+        if self._receiver_free:
+            self._receiver_free = False
+            self._next_receive = order
+        else:
+            self._tasks.create_task(self._receive(order))
+
     def _invoked(self, batch: Batch, result: InvocationResult, seconds: float) -> None:
         self._telemetry.invoked(seconds)
         self.feed(Invoked(batch, result))
 
-    async def _receive(self, order: Receive) -> None:
-        try:
-            messages, size = await self._source.receive(
-                order.maximum, order.wait, order.visibility_timeout, order.deadline
-            )
-        except SourceError as error:
-            self.feed(ReceiveFailed(order.poll, error.problem, str(error)))
-        else:
-            self.feed(Received(order.poll, messages, size))
+    async def _receive(self, first: Receive) -> None:
+        """Receives, and goes on with the next one if the machine orders one in answer: a new task for each would
+        cost as much as all the machine does in between.
+        """
+        order: Receive | None = first
+        while order is not None:
+            fact: Received | ReceiveFailed
+            try:
+                messages, size = await self._source.receive(
+                    order.maximum, order.wait, order.visibility_timeout, order.deadline
+                )
+                fact = Received(order.poll, messages, size)
+            except SourceError as error:
+                fact = ReceiveFailed(order.poll, error.problem, str(error))
+            self._receiver_free = True
+            self.feed(fact)
+            self._receiver_free = False
+            order, self._next_receive = self._next_receive, None
 
     async def _delete(self, messages: tuple[Message, ...]) -> None:
         try:
