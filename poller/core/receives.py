@@ -41,6 +41,7 @@ class Receives:
         self._polls: dict[int, Asked] = {}
         self._asked = 0
         self._next = 1
+        self._suspect: set[int] = set()
         self._failures = 0
         self._probe: int | None = None
         self._probe_started = 0.0
@@ -64,7 +65,7 @@ class Receives:
         """Whether one more receive should go out, if there is room for its messages."""
         if self._failures:
             return self._probe is None and now >= self._not_before
-        return len(self._polls) < self._polling.target
+        return self._live < self._polling.target
 
     def due(self) -> float | None:
         """When the next probe may go out; None when the source does not fail or a probe is under way."""
@@ -74,7 +75,7 @@ class Receives:
         """WaitTimeSeconds of the next receive; None when none should go out until the window closes (BAT-9)."""
         if self._failures:
             return 0
-        spare = draining or len(self._polls) >= self._polling.floor
+        spare = draining or self._live >= self._polling.floor
         wait = min(BACKLOG_POLL if spare else LONG_POLL, self._longest_wait)
         if window_left is not None:
             return min(wait, int(window_left)) if window_left >= 1.0 else None
@@ -89,7 +90,10 @@ class Receives:
         self._next += 1
         self._polls[poll] = asked
         self._asked += asked.maximum
-        if not self._failures or self._is_patient():
+        if not self._failures:
+            return poll, wait + CALL_MARGIN
+        if self._is_patient():
+            self._suspect.add(poll)
             return poll, wait + CALL_MARGIN
         self._probe, self._probe_started = poll, now
         return poll, wait + PROBE_DEADLINE
@@ -108,11 +112,19 @@ class Receives:
         probe = poll == self._probe
         self._end(poll)
         self._polling.failed()
+        self._suspect.update(self._polls)
         if self._failures and not probe:
             return
         self._failures += 1
         pause = delay(self._failures, FAILURE_FIRST, FAILURE_CAP, self._random)
         self._not_before = max(now + FAILURE_PAUSE, (self._probe_started if probe else now) + pause)
+
+    @property
+    def _live(self) -> int:
+        """Those that may be relied on. What was in flight when the source failed may hang until its deadline, and
+        must not stand in for a receive that works once the source is back.
+        """
+        return len(self._polls) - len(self._suspect)
 
     def _is_patient(self) -> bool:
         """Whether the probe that goes out now is a patient one: the first after 4, 8, 16, ... failures."""
@@ -125,6 +137,7 @@ class Receives:
     def _end(self, poll: int) -> Asked:
         if poll == self._probe:
             self._probe = None
+        self._suspect.discard(poll)
         asked = self._polls.pop(poll)
         self._asked -= asked.maximum
         return asked

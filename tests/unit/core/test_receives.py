@@ -169,3 +169,18 @@ def test_any_answer_ends_the_probing() -> None:
     assert these.due() is None
     assert these.wanted(1.01)
     assert start(these)[1:] == (20, 30.0)
+
+
+def test_what_may_hang_does_not_stand_in_for_a_receive() -> None:
+    """API-16, SQS-1: one failed, another hangs until its deadline; once the source is back, work goes on."""
+    these = receives()
+    these.received(start(these)[0], 10)
+    first, hanging = start(these)[0], start(these)[0]
+    these.failed(first, 1.0)
+    probe, _, _ = start(these, 1.2)
+    these.received(probe, 10)
+    assert start(these, 1.3)[1] == 20
+    assert start(these, 1.3)[1] == 1
+    assert not these.wanted(1.3)
+    these.failed(hanging, 30.0)
+    assert (len(these), these.asked) == (2, 20)
