@@ -134,8 +134,8 @@ def to_json(report: Report) -> JsonObject:
 
 
 def _conflict(mapping: EventSourceMapping, facts: QueueFacts) -> str | None:
-    text = visibility_conflict(facts.visibility_timeout, mapping.handler.timeout)
-    advice = "raise the queue's visibility timeout, or lower Handler.TimeoutInSeconds"
+    text = visibility_conflict(facts.visibility_timeout, mapping)
+    advice = "raise the queue's visibility timeout, lower Handler.TimeoutInSeconds, or set Poller.Heartbeat"
     return None if text is None else f"{text}; {advice}."
 
 

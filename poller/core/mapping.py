@@ -153,9 +153,14 @@ def find_conflicts(mappings: Sequence[EventSourceMapping]) -> tuple[FieldProblem
     return tuple(problems)
 
 
-def visibility_conflict(visibility_timeout: float, function_timeout: float) -> str | None:
-    """CFG-44, both in seconds: AWS's sentence when a message would come back while the function still has it."""
-    if function_timeout <= visibility_timeout:
+def visibility_conflict(visibility_timeout: float, mapping: EventSourceMapping) -> str | None:
+    """CFG-44: AWS's sentence when a message would come back while the function still has it.
+
+    `visibility_timeout` is the queue's, in seconds. With Poller.Heartbeat it does not come back: that is what the
+    heartbeat is for.
+    """
+    function_timeout = mapping.handler.timeout
+    if function_timeout <= visibility_timeout or mapping.poller.heartbeat:
         return None
     return (
         f"Queue visibility timeout: {visibility_timeout:g} seconds"

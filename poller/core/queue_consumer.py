@@ -52,7 +52,7 @@ from poller.core.messages import (
     VisibilityChanged,
 )
 from poller.core.model import Batch, FunctionError, Instant, InvocationResult, Message, QueueFacts, QueueGauges
-from poller.core.payload import EVENT_LIMIT, make_message
+from poller.core.payload import EVENT_LIMIT, make_messages
 from poller.core.permits import BUDGET_EVERY, Permits
 from poller.core.readings import Readings
 from poller.core.receives import LONG_POLL, Asked, Receives
@@ -129,7 +129,7 @@ class QueueConsumer:
         """The monotonic second at which a Tick is due; None when only facts can change anything."""
         if self._mode is Mode.FINISHED or self._readings.visibility is None:
             return None
-        times = [self._slots.retry_due(), self._deletes.due()]
+        times: list[float | None] = [self._slots.retry_due(), self._deletes.due()]
         if self._mode in _RECEIVING:
             times.append(self._readings.due(resting=self._resting()))
             # a window that is over and still open waits for a receive in flight, not for the clock
@@ -206,15 +206,10 @@ class QueueConsumer:
         visibility = queues_own if asked.visibility is None else float(asked.visibility)
         lease_until = lease_end(now, visibility)
         arn, null_md5, held = self._mapping.arn, self._mapping.window > 0, self._held
-        by_id: dict[str, Message] = {}
-        for wire in event.messages:
-            message = make_message(wire, arn, null_md5, lease_until, now)
-            if message is None:
-                continue  # without an id or a receipt nothing can be done about it; SQS brings it back
-            if message.id in held:
-                self._receive_again(message)
-            else:
-                by_id[message.id] = message
+        messages = make_messages(event.messages, arn, null_md5, lease_until, now)
+        by_id = {message.id: message for message in messages}
+        for message_id in held.among(by_id):
+            self._receive_again(by_id.pop(message_id))
         if not by_id:
             return
         held.take(by_id)

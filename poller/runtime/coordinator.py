@@ -186,12 +186,10 @@ class Coordinator:
                 await asyncio.sleep(delay(attempt, OPENING_FIRST, cap, self._random))
 
     async def _open_checked(self) -> tuple[QueueSource, QueueFacts]:
-        """One attempt; raises SourceError. The handler's timeout must fit the queue's visibility (CFG-44), unless
-        the heartbeat stretches it.
-        """
+        """One attempt; raises SourceError. The handler's timeout must fit the queue's visibility (CFG-44)."""
         source, facts = await self._open_queue()
-        conflict = visibility_conflict(facts.visibility_timeout, self.mapping.handler.timeout)
-        if conflict is not None and not self.mapping.poller.heartbeat:
+        conflict = visibility_conflict(facts.visibility_timeout, self.mapping)
+        if conflict is not None:
             raise SourceError(SourceProblem.REFUSED, conflict)
         if not self.first_attempt.done():
             self.first_attempt.set_result(None)

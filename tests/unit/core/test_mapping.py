@@ -483,16 +483,19 @@ def test_a_limit_and_provisioned_pollers_exclude_each_other() -> None:
 
 
 @pytest.mark.parametrize(
-    ("visibility", "timeout", "conflict"), [(30, 30, False), (30, 29, False), (29.0, 30.0, True)]
+    ("visibility", "timeout", "conflict"), [(30, 30, False), (30, 29, False), (29.0, 30, True)]
 )
 def test_a_handler_must_be_done_before_its_messages_come_back(
-    visibility: float, timeout: float, conflict: bool
+    visibility: float, timeout: int, conflict: bool
 ) -> None:
-    """CFG-44: equal values pass."""
+    """CFG-44: equal values pass, and so does everything where the heartbeat keeps the messages away."""
     expected = (
         "Queue visibility timeout: 29 seconds is less than Function timeout: 30 seconds" if conflict else None
     )
-    assert visibility_conflict(visibility, timeout) == expected
+    mapping = valid(Handler={"TimeoutInSeconds": timeout})
+    assert visibility_conflict(visibility, mapping) == expected
+    beating = valid(Handler={"TimeoutInSeconds": timeout}, Poller={"Heartbeat": True})
+    assert visibility_conflict(visibility, beating) is None
 
 
 def test_one_queue_with_one_function_twice() -> None:
