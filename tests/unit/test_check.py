@@ -188,7 +188,7 @@ async def test_a_visibility_timeout_that_is_too_short() -> None:
     assert (error.level, advice.level) == ("error", "warning")
     assert error.sentence == (
         "Queue visibility timeout: 20 seconds is less than Function timeout: 20.5 seconds;"
-        " raise the queue's visibility timeout, or lower Handler.TimeoutInSeconds."
+        " raise the queue's visibility timeout, lower Handler.TimeoutInSeconds, or set Poller.Heartbeat."
     )
 
 
