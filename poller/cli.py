@@ -161,6 +161,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except click.Abort:
+        click.echo("poller: interrupted", err=True)
         sys.exit(130)
     except PollerError as error:
         for line in str(error).splitlines():

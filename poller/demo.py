@@ -26,7 +26,6 @@ from poller.testing import separate_process
 REGION = "us-east-1"
 VISIBILITY = 2  # seconds; short, so that what fails comes back while somebody watches
 MAX_RECEIVES = 5
-FEED_SECONDS = 6.0  # the least time that feeding is spread over, so that there is something to see
 REFRESH = 0.25
 LINE_EVERY = 2.0
 DRAIN_DEADLINE = 120.0
@@ -42,6 +41,7 @@ class _Queue:
     dead_url: str
     work: Iterator[Work]
     count: int
+    feeding: bool = True
 
 
 async def run_demo(records: int, seconds: float, aws: str | None, *, as_json: bool, console: Console) -> int:
@@ -135,6 +135,7 @@ async def _feed(sqs: Any, queue: _Queue, seconds: float) -> None:
         for refused in answer.get("Failed", []):
             del queue.ledger.sent[int(refused["Id"])]
         await asyncio.sleep(max(0.0, begin + seconds * (call + 1) / calls - loop.time()))
+    queue.feeding = False
 
 
 async def _read_dead(sqs: Any, queue: _Queue) -> None:
@@ -177,7 +178,13 @@ async def _shown(queues: list[_Queue], poller: Poller, console: Console | None) 
 
 
 def _live(queues: list[_Queue], poller: Poller) -> Table:
-    table = Table(title="poller demo", title_justify="left", expand=False)
+    waiting = any(queue.ledger.sent and not queue.feeding for queue in queues)
+    note = (
+        f"what fails comes back every {VISIBILITY} s; after {MAX_RECEIVES} times it goes to the dead-letter queue"
+    )
+    table = Table(
+        title="poller demo", title_justify="left", caption=note if waiting else None, caption_justify="left"
+    )
     table.add_column("mapping")
     for name in ("sent", "succeeded", "failed attempts", "in flight"):
         table.add_column(name, justify="right")
