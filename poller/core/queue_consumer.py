@@ -146,7 +146,7 @@ class QueueConsumer:
         slots = self._slots
         return QueueGauges(
             polls=len(self._receives),
-            polling=bool(self._receives) or (self._mode in _RECEIVING and slots.free > 0),
+            polling=bool(self._receives) or (self._mode in _RECEIVING and self._room() > 0),
             buffered=self._batcher.count + slots.ready_messages + self._gate.waiting_messages,
             buffered_bytes=self._batcher.size + slots.ready_bytes,
             in_flight_batches=slots.running,

@@ -275,6 +275,7 @@ def test_bytes_that_another_mapping_gives_back_are_noticed() -> None:
     much.bring(wire("a", body="x" * 2000))
     other.at(1.0).bring(wire("b"))
     assert other.polls == []
+    assert not other.machine.gauges().polling, "who waits for bytes is not stuck"
     much.end()
     much.deleted()
     other.tick()

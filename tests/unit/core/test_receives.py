@@ -122,7 +122,6 @@ def test_a_slow_line_gets_patient_probes_beside_the_short_ones() -> None:
         if deadline == 10.0:
             patient_after.append(failures)
             assert these.wanted(now)
-            these.failed(poll, now + 10.0) if failures == 16 else None
             poll, _, deadline = start(these, now)
         assert deadline == 3.0
         these.failed(poll, now + 3.0)
