@@ -255,6 +255,9 @@ def test_too_many_messages_of_blocked_groups_hold_receives_back() -> None:
     gauges = rig.machine.gauges()
     assert 1000 <= gauges.buffered < 1050
     assert not gauges.polling, "who waits for a handler is not stuck"
-    rig.end()
-    assert rig.one(Invoke)
-    assert rig.polls
+    ended = 0
+    while not rig.polls:
+        rig.end()
+        assert rig.one(Invoke)
+        ended += 1
+    assert ended == gauges.buffered // 10 - 99
