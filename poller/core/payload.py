@@ -5,6 +5,7 @@ Everything here runs once for each message: bodies are passed on as they are, ne
 
 import json
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 import orjson
@@ -20,6 +21,10 @@ EVENT_OVERHEAD: Final = len(b'{"Records":[]}')
 
 RECORD_SEPARATOR: Final = len(b",")
 """The bytes that each record after the first adds to its own."""
+
+
+_USUAL: Final = ("MessageId", "ReceiptHandle", "Body", "MD5OfBody", "Attributes")
+_usual: Final = itemgetter(*_USUAL)
 
 
 def make_messages(
@@ -43,18 +48,29 @@ def make_messages(
     messages = []
     for wire in wires:
         get = wire.get
-        identifier, receipt = get("MessageId"), get("ReceiptHandle")
+        try:
+            identifier, receipt, body, md5_of_body, attributes = _usual(wire)
+        except KeyError:
+            identifier, receipt, body, md5_of_body, attributes = map(get, _USUAL)
         if not (identifier and receipt and isinstance(identifier, str) and isinstance(receipt, str)):
             continue
-        attributes = _system_attributes(get("Attributes"))
+        try:
+            "".join(attributes.values())  # the quickest way to see that all of them are strings
+            sent_at = int(attributes["SentTimestamp"]) / 1000
+            usual = "SqsManagedSseEnabled" not in attributes and sent_at >= 0
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+            usual, sent_at = False, 0.0
+        if not usual:
+            attributes = _system_attributes(attributes)
+            sent_at = _seconds(attributes.get("SentTimestamp"))
         sent = get("MessageAttributes")
         record = {
             "messageId": identifier,
             "receiptHandle": receipt,
-            "body": get("Body") or "",
+            "body": body or "",
             "attributes": attributes,
             "messageAttributes": _message_attributes(sent) if sent else {},
-            "md5OfBody": get("MD5OfBody") or "",
+            "md5OfBody": md5_of_body or "",
             "eventSource": "aws:sqs",
             "eventSourceARN": source_arn,
             "awsRegion": region,
@@ -62,6 +78,10 @@ def make_messages(
         md5 = get("MD5OfMessageAttributes")
         if md5 or null_md5:
             record["md5OfMessageAttributes"] = md5 or None
+        try:
+            size = len(orjson.dumps(record))
+        except orjson.JSONEncodeError:
+            size = record_size(record)
         count = attributes.get("ApproximateReceiveCount")
         messages.append(
             Message(
@@ -69,8 +89,8 @@ def make_messages(
                 receipt,
                 attributes.get("MessageGroupId") if fifo else None,
                 1 if count == "1" else max(1, _integer(count, 1)),
-                _seconds(attributes.get("SentTimestamp")),
-                record_size(record),
+                sent_at,
+                size,
                 lease_until,
                 record,
                 received_at,
@@ -86,10 +106,7 @@ def queue_event(records: Iterable[JsonObject]) -> JsonObject:
 
 def record_size(record: JsonObject) -> int:
     """Exact bytes of the record within the serialised event, without the comma before it."""
-    try:
-        return len(orjson.dumps(record))
-    except orjson.JSONEncodeError:
-        return len(serialise(record))
+    return len(serialise(record))
 
 
 def event_size(sizes: Sequence[int]) -> int:
@@ -111,15 +128,9 @@ def serialise(value: JsonObject) -> bytes:
 
 
 def _system_attributes(attributes: Any) -> JsonObject:
-    """Strings all of them (SQS-41); usually they already are, and then nothing is copied."""
+    """Strings all of them (SQS-41), whatever came; the usual ones never come here."""
     if not isinstance(attributes, dict):
         return {}
-    try:
-        "".join(attributes.values())  # the quickest way to see that all of them are strings
-        if "SqsManagedSseEnabled" not in attributes:
-            return attributes
-    except TypeError:
-        pass
     # SqsManagedSseEnabled is a flag of the queue, which AWS keeps from functions (SQS-42).
     return {
         name: value if isinstance(value, str) else str(value)

@@ -51,9 +51,9 @@ class Permits:
 
     def room(self) -> int:
         """How many messages the next receive may ask for; none if 0 or less."""
-        if len(self._deletes) > UNDELETED_MAX or self.over_budget:
-            return 0
         unclaimed = self._slots.unclaimed
+        if unclaimed <= 0 or len(self._deletes) > UNDELETED_MAX or self.over_budget:
+            return 0
         if self._fifo:
             # one receive is one batch (FIFO-2)
             free = unclaimed > len(self._receives) and self._gate.waiting_messages < WAITING_MAX
