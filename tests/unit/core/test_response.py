@@ -43,7 +43,7 @@ def failed(identifier: object) -> dict[str, object]:
     ],
 )
 def test_complete_success(payload: str) -> None:
-    """PBR-3: the rows of complete success for a queue, `[{}]` among them (OPEN-8); keys as written (PBR-4)."""
+    """PBR-3, OPEN-8, OPEN-9: the rows of complete success for a queue, `[{}]` among them; keys as in PBR-4."""
     assert read(payload) == Success()
 
 
@@ -89,7 +89,7 @@ def test_complete_success(payload: str) -> None:
     ],
 )
 def test_complete_failure(payload: str, says: str) -> None:
-    """PBR-3: the rows of complete failure; the reason says which it was. PBR-11: Failure names no record done."""
+    """PBR-3, PBR-11, OPEN-9: the rows of complete failure, of which no record is done; the reason says which."""
     outcome = read(payload)
     assert isinstance(outcome, Failure)
     assert says in outcome.reason
