@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from types import FrameType
 
 from aiohttp import web
 from rich.console import Console
@@ -27,27 +28,42 @@ _log = logging.getLogger("poller")
 
 
 class Stop:
-    """The wish to stop: SIGTERM or Ctrl-C once; a second one ends the process where it stands."""
+    """The wish to stop: SIGTERM or Ctrl-C once; a second one ends the process where it stands.
 
-    def __init__(self, timeout: float) -> None:
+    The signals are taken between two instructions of whatever runs, not by the event loop: a handler may block it.
+    """
+
+    def __init__(self, timeout: float, console: Console) -> None:
         self.wanted = asyncio.Event()
         self._timeout = timeout
+        self._console = console
+        self._signals = 0
 
     def install(self) -> None:
         """Takes over both signals."""
-        loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._signalled, number)
+            signal.signal(number, self._signalled)
 
-    def _signalled(self, number: int) -> None:
+    def _signalled(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        self._signals += 1
         name = signal.Signals(number).name
-        if self.wanted.is_set():
+        if self._signals == 1:
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and so does the process
+                self._loop.call_soon_threadsafe(self._begin, name)
+            return
+        try:
+            self._console.show_cursor()  # the live table has hidden it
             text = f"{name} again: ending at once; what handlers hold comes back by its visibility timeout"
             _log.warning(text, extra={"action": "ending_at_once"})
             for handler in logging.getLogger().handlers:
                 handler.flush()
+        finally:
             # nothing that still runs can be waited for: not threads, not executors, not atexit
             os._exit(StopDeadlinePassed.exit_code)
+
+    def _begin(self, name: str) -> None:
         self.wanted.set()
         text = (
             f"{name}: stopping, at most {self._timeout:g} s: nothing new is received, running handlers finish, the"
@@ -63,7 +79,7 @@ async def run_daemon(configuration: Configuration, *, drain: bool, console: Cons
     work still running (StopDeadlinePassed).
     """
     settings = configuration.settings
-    stop = Stop(settings.shutdown_timeout)
+    stop = Stop(settings.shutdown_timeout, console)
     stop.install()
     service = Service(
         region=settings.region, endpoint_url=settings.endpoint_url, shutdown_timeout=settings.shutdown_timeout
@@ -83,7 +99,7 @@ async def run_daemon(configuration: Configuration, *, drain: bool, console: Cons
         abandoned = await service.stop()
     if abandoned:
         raise StopDeadlinePassed(
-            f"the stop deadline passed: {abandoned} messages were abandoned in running handlers and given back"
+            f"the stop deadline passed: {abandoned} messages were abandoned and come back to their queues"
         )
     _log.info("stopped, nothing left in hand", extra={"action": "stopped"})
 
@@ -94,11 +110,15 @@ async def _work(service: Service, stop: Stop, *, drain: bool) -> None:
     first = asyncio.create_task(service.first_problem())
     try:
         await asyncio.wait({wanted, first}, return_when=asyncio.FIRST_COMPLETED)
-        if first.done() and (problem := first.result()) is not None:
+        if not first.done():
+            return
+        if (problem := first.result()) is not None:
             raise problem
         work = asyncio.create_task(service.drain() if drain else service.wait())
         await asyncio.wait({wanted, work}, return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
+        if work.done():
+            work.result()
+        else:
             work.cancel()
     finally:
         wanted.cancel()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -62,14 +63,18 @@ async def run_demo(records: int, seconds: float, aws: str | None, *, as_json: bo
         stack.push_async_callback(_clean_up, sqs, queues)
         if not as_json:
             console.print(f"{records} records into two queues on {where}; some fail on purpose.")
-        async with Poller(region=REGION, endpoint_url=aws, shutdown_timeout=10) as poller:
-            _map(poller, queues)
-            async with _shown(queues, poller, None if as_json else console):
-                await asyncio.gather(*(_feed(sqs, queue, seconds) for queue in queues))
-                async with asyncio.timeout(DRAIN_DEADLINE + seconds):
-                    await poller.drain()
-        for queue in queues:
-            await _read_dead(sqs, queue)
+        try:
+            async with Poller(region=REGION, endpoint_url=aws, shutdown_timeout=10) as poller:
+                _map(poller, queues)
+                async with _shown(queues, poller, None if as_json else console):
+                    await asyncio.gather(*(_feed(sqs, queue, seconds) for queue in queues))
+                    with contextlib.suppress(TimeoutError):  # the summary tells what is missing
+                        async with asyncio.timeout(DRAIN_DEADLINE):
+                            await poller.drain()
+            for queue in queues:
+                await _read_dead(sqs, queue)
+        except (BotoCoreError, ClientError, OSError) as error:
+            raise PollerError(f"{where} failed while the demo ran: {error}") from error
     return _summary([queue.ledger for queue in queues], as_json=as_json, console=console)
 
 
@@ -120,7 +125,7 @@ def _map(poller: Poller, queues: list[_Queue]) -> None:
 
 
 async def _feed(sqs: Any, queue: _Queue, seconds: float) -> None:
-    calls = max(1, -(-queue.count // 10))
+    calls = -(-queue.count // 10)
     loop = asyncio.get_running_loop()
     begin = loop.time()
     for call in range(calls):

@@ -55,7 +55,7 @@ class Mapping:
 
     async def finished(self) -> None:
         """Waits until the mapping has ended; raises what ended it, if its handler could not be used."""
-        await asyncio.shield(self._coordinator.task)
+        await asyncio.wait([self._coordinator.task])
         if self._coordinator.failure is not None:
             raise self._coordinator.failure
 
@@ -121,11 +121,11 @@ class Poller:
         return [Mapping(coordinator) for coordinator in self._service.coordinators.values()]
 
     async def pause(self, uuid: str) -> None:
-        """Receives no more; returns when its running handlers have finished (API-8)."""
+        """Receives no more; returns when its running handlers have finished (API-8), or when it was resumed."""
         await self._service.find(uuid).pause()
 
     async def resume(self, uuid: str) -> None:
-        """Receives again."""
+        """Receives again. Raises ConfigurationError when it has ended, as drained mappings have."""
         self._service.find(uuid).resume()
 
     async def remove(self, uuid: str) -> None:
@@ -147,11 +147,11 @@ async def run(event_source_arn: str, handler: Handler | str, **fields: Any) -> N
     """
     mapping, target = _parse(event_source_arn, handler, fields)
     async with Service() as service:
-        coordinator = service.add(mapping, target)
+        service.add(mapping, target)
         problem = await service.first_problem()
         if problem is not None:
             raise problem
-        await asyncio.shield(coordinator.task)
+        await service.wait()
 
 
 def _parse(

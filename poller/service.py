@@ -5,8 +5,8 @@ or in embed.py.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from random import Random
 from types import TracebackType
 from typing import Self
@@ -19,7 +19,7 @@ from poller.clock import Clock, SystemClock
 from poller.core.budget import ByteBudget
 from poller.core.mapping import EventSourceMapping
 from poller.core.messages import Request
-from poller.core.model import Batch, JsonObject, MappingState, QueueFacts, SourceProblem
+from poller.core.model import Batch, JsonObject, QueueFacts, SourceProblem
 from poller.core.payload import queue_event
 from poller.errors import ConfigurationError, PollerError, SourceError
 from poller.handlers.targets import Target, make_handler
@@ -28,7 +28,7 @@ from poller.ports import QueueSource
 from poller.runtime.coordinator import TRANSIENT, Coordinator
 from poller.runtime.dispatcher import Dispatcher
 from poller.runtime.heartbeat import Heartbeat
-from poller.runtime.shutdown import longest_wait, stop_all
+from poller.runtime.shutdown import longest_wait, stop_all, stop_now
 from poller.runtime.sidethread import SideThread
 from poller.runtime.watchdog import Watchdog
 from poller.settings import Settings
@@ -37,7 +37,7 @@ DISPATCHER_GRACE = 0.5  # seconds that cancelled handlers get to clean up after 
 
 
 class Service:
-    """All mappings of one process; an async context manager, whose end stops them (shutdown.py)."""
+    """All mappings of one process; an async context manager for one use, whose end stops them (shutdown.py)."""
 
     def __init__(
         self,
@@ -56,6 +56,8 @@ class Service:
         self.side = SideThread()
         self.coordinators: dict[str, Coordinator] = {}
         self.abandoned = 0
+        self._entered = False
+        self._running = False
         self._budget = ByteBudget()
         self._random = Random()  # noqa: S311 - jitter, not a secret
         self._stack = AsyncExitStack()
@@ -64,11 +66,20 @@ class Service:
         self._clients: AwsClients
 
     async def __aenter__(self) -> Self:
-        self.side.start()
-        self._stack.push_async_callback(self.side.close)
-        self._clients = await self._stack.enter_async_context(self._make_clients())
-        lag = self.metrics.process.loop_lag.observe
-        self.side.spawn(Watchdog(asyncio.get_running_loop(), lag, self._blocked).run())
+        if self._entered:
+            raise ConfigurationError("A Poller serves one `async with` block: make a new one for another.")
+        self._entered = True
+        try:
+            self.side.start()
+            self._stack.push_async_callback(self.side.close)
+            self._clients = await self._stack.enter_async_context(self._make_clients())
+            lag = self.metrics.process.loop_lag.observe
+            self.side.spawn(Watchdog(asyncio.get_running_loop(), lag, self._blocked).run())
+        except BaseException:  # nobody calls __aexit__ then
+            self.metrics.close()
+            await self._stack.aclose()
+            raise
+        self._running = True
         return self
 
     async def __aexit__(
@@ -83,8 +94,13 @@ class Service:
     def add(self, mapping: EventSourceMapping, target: Target | None = None) -> Coordinator:
         """Starts a mapping; `target` is the callable itself, where FunctionName does not name it.
 
-        Raises ConfigurationError for a name that is taken or a target that this version cannot call.
+        Raises ConfigurationError for a name that is taken, a target that this version cannot call, or outside of
+        the `async with` block.
         """
+        if not self._running:
+            raise ConfigurationError(
+                f"The mapping {mapping.name!r} cannot be added: mappings run inside the `async with` block only."
+            )
         if mapping.name in self.coordinators:
             raise ConfigurationError(f"There is a mapping named {mapping.name!r} already: give one another Name.")
         handler = make_handler(mapping, target, self._clock)
@@ -140,17 +156,17 @@ class Service:
 
     async def wait(self) -> None:
         """Until every mapping has ended by itself, which only those with an unusable handler do."""
-        await asyncio.gather(*(asyncio.shield(coordinator.task) for coordinator in self.coordinators.values()))
+        await _ended(self.coordinators.values())
 
     def at_end(self, close: Callable[[], Awaitable[None]]) -> None:
         """Has this awaited when the service ends, after its mappings."""
         self._stack.push_async_callback(close)
 
     async def remove(self, uuid: str) -> None:
-        """Stops one mapping and forgets it."""
+        """Stops one mapping and forgets it. Cancelled, it leaves the mapping stopping; it may be called again."""
         coordinator = self.find(uuid)
-        coordinator.telemetry.state_changed(MappingState.DELETING, self._clock.now())
-        self.abandoned += await stop_all([coordinator], self._shutdown_timeout)
+        coordinator.deleting()
+        await stop_all([coordinator], self._shutdown_timeout)
         await self._forget(coordinator)
 
     async def drain(self) -> None:
@@ -158,23 +174,36 @@ class Service:
         draining = [one for one in self.coordinators.values() if one.enabled]
         for coordinator in draining:
             coordinator.request(Request.DRAIN)
-        await asyncio.gather(*(asyncio.shield(coordinator.task) for coordinator in draining))
+        await _ended(draining)
 
     async def stop(self) -> int:
-        """Stops everything within the shutdown timeout; the number of messages whose handlers were abandoned."""
+        """Stops everything within the shutdown timeout; the number of messages that were abandoned, ever.
+
+        Cancelled, it stops at once, and leaves nothing running either.
+        """
+        self._running = False
         coordinators = list(self.coordinators.values())
-        self.abandoned += await stop_all(coordinators, self._shutdown_timeout)
-        for coordinator in coordinators:
-            await self._forget(coordinator)
+        try:
+            await stop_all(coordinators, self._shutdown_timeout)
+        except asyncio.CancelledError:
+            await stop_now(coordinators)
+            raise
+        finally:
+            await asyncio.gather(*(self._forget(coordinator) for coordinator in coordinators))
         return self.abandoned
 
     async def _forget(self, coordinator: Coordinator) -> None:
         name = coordinator.mapping.name
-        await self._dispatchers.pop(name).close(DISPATCHER_GRACE)
-        if (heartbeat := self._heartbeats.pop(name, None)) is not None:
-            await heartbeat.close()
-        self.metrics.remove(coordinator.stats)
+        if self.coordinators.get(name) is not coordinator:
+            return  # removed by two at once
         del self.coordinators[name]
+        self.metrics.remove(coordinator.stats)
+        self.abandoned += coordinator.abandoned
+        dispatcher, heartbeat = self._dispatchers.pop(name), self._heartbeats.pop(name, None)
+        await dispatcher.close(DISPATCHER_GRACE)
+        if heartbeat is not None:
+            with suppress(RuntimeError):  # the side thread has died, which it told, and the heartbeat with it
+                await heartbeat.close()
 
     def _make_clients(self) -> AwsClients:
         return AwsClients(
@@ -201,6 +230,12 @@ class Service:
         coordinator = self.coordinators.get(name or "")
         if coordinator is not None:
             coordinator.stats.loop_blocked_seconds += seconds
+
+
+async def _ended(coordinators: Iterable[Coordinator]) -> None:
+    """Until all of them have ended, however they did."""
+    if tasks := [coordinator.task for coordinator in coordinators]:
+        await asyncio.wait(tasks)
 
 
 def _event(batch: Batch) -> JsonObject:

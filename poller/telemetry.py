@@ -167,6 +167,11 @@ class Telemetry:
         self._begin_waiting(now)
         self._teller.tell(logging.WARNING, "restarted", "its driver was started again")
 
+    def cut_off(self, count: int) -> None:
+        """The stop deadline passed with `count` messages neither deleted nor given back."""
+        text = f"cut off at the stop deadline: {count} messages come back when their visibility timeout ends"
+        self._teller.tell(logging.WARNING, "cut_off", text, events=count)
+
     # --- polling ---
 
     def _receive(self, command: Receive, now: Instant) -> None:

@@ -91,6 +91,8 @@ class Held:
         if self._renewed:
             self._renewed.difference_update([message.id for message in messages])
 
-    def forget_all(self) -> None:
-        """Everything left our hands at once."""
+    def forget_all(self) -> tuple[str, ...]:
+        """Everything left our hands at once; the ids."""
+        ids = tuple(self._messages)
         self.forget(list(self._messages.values()))
+        return ids

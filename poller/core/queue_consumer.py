@@ -121,9 +121,22 @@ class QueueConsumer:
         """Whether it holds nothing and no call of its own is under way."""
         return self._slots.idle and not (self._receives or self._held or self._changes_under_way)
 
-    def release_budget(self) -> None:
-        """The machine will not be used any more, whatever it held: its bytes go back to the process's budget."""
-        self._held.forget_all()
+    @property
+    def receiving(self) -> bool:
+        """Whether it is to receive: neither paused nor on its way out."""
+        return self._mode in _RECEIVING
+
+    @property
+    def held(self) -> int:
+        """Messages that it has in hand."""
+        return len(self._held)
+
+    def release(self) -> tuple[str, ...]:
+        """The machine will not be used any more, whatever it held: its bytes go back to the process's budget. The
+        ids of those messages that no handler has: nobody need keep their receipts alive.
+        """
+        running = self._slots.running_ids
+        return tuple([message_id for message_id in self._held.forget_all() if message_id not in running])
 
     def deadline(self) -> float | None:
         """The monotonic second at which a Tick is due; None when only facts can change anything."""

@@ -97,6 +97,11 @@ class Slots:
         self._running_messages = 0
         return dropped
 
+    @property
+    def running_ids(self) -> frozenset[str]:
+        """The ids of the messages that are running."""
+        return frozenset([message.id for batch, _ in self._running.values() for message in batch.messages])
+
     # --- for the gauges ---
 
     @property

@@ -12,11 +12,12 @@ from typing import TypeVar
 from poller.clock import Clock
 from poller.core.backoff import delay
 from poller.core.budget import ByteBudget
+from poller.core.lifecycle import may_become
 from poller.core.mapping import EventSourceMapping, visibility_conflict
 from poller.core.messages import Described, Event, Extended, Request, Requested
 from poller.core.model import MappingState, QueueFacts, QueueGauges, SourceProblem
 from poller.core.queue_consumer import QueueConsumer
-from poller.errors import PollerError, SourceError
+from poller.errors import ConfigurationError, HandlerError, PollerError, SourceError
 from poller.metrics import Metrics
 from poller.metrics_stats import NO_GAUGES
 from poller.ports import Handler, QueueSource
@@ -57,6 +58,7 @@ class Coordinator:
         self.first_attempt: asyncio.Future[PollerError | None] = asyncio.get_running_loop().create_future()
         self.failure: PollerError | None = None
         self.abandoned = 0
+        """Messages that were neither settled nor left alone when it had to end."""
         self._open_queue = open_queue
         self._handler = handler
         self._dispatch = dispatch
@@ -101,6 +103,8 @@ class Coordinator:
                 self._stopping.set()
         if self._driver is not None:
             self._driver.feed(Requested(request))
+            if request is Request.RESUME and self._draining:
+                self._driver.feed(Requested(Request.DRAIN))  # the machine forgot it over the pause
 
     def extended(self, ids: tuple[str, ...], lease_until: float) -> None:
         """The heartbeat has extended receipts of this mapping."""
@@ -108,51 +112,75 @@ class Coordinator:
             self._driver.feed(Extended(ids, lease_until))
 
     async def pause(self) -> None:
-        """Receives no more; returns when running handlers are done and all else was given back (API-8)."""
-        self._tell(MappingState.DISABLING)
+        """Receives no more; returns when running handlers are done and all else was given back (API-8), or as soon
+        as somebody has it resumed.
+        """
+        self._become(MappingState.DISABLING)
         self.request(Request.PAUSE)
         if self._driver is not None:
             await self._driver.rest()
-        self._tell(MappingState.DISABLED)
+        if not self._enabled:
+            self._become(MappingState.DISABLED)
 
     def resume(self) -> None:
-        """Receives again."""
-        self._tell(MappingState.ENABLING)
+        """Receives again. Raises ConfigurationError for a mapping that has ended, as a drained one has."""
+        if self.task.done():
+            raise ConfigurationError(
+                f"The mapping {self.mapping.name!r} has ended and cannot go on: remove it and add it again."
+            )
+        self._become(MappingState.ENABLING)
         self.request(Request.RESUME)
-        if self._machine is not None:
-            self._tell(MappingState.ENABLED)
+        if self._driver is not None:
+            self._become(MappingState.ENABLED)
+
+    def deleting(self) -> None:
+        """It is about to be removed, and will have no other state."""
+        self._become(MappingState.DELETING)
 
     async def _live(self) -> None:
-        self._tell(MappingState.CREATING)
+        self.telemetry.state_changed(MappingState.CREATING, self._clock.now())
+        try:
+            if await self._handler_started():
+                await self._work()
+        finally:
+            self._driver = None
+            self._know(None)  # stopped before it was known; nobody is to wait for it
+            self.stats.finished = self.failure is None
+            await self._handler.close()
+
+    async def _handler_started(self) -> bool:
         try:
             await self._handler.start()
-        except PollerError as error:
-            self.failure = error
-            self.first_attempt.set_result(error)
-            self.telemetry.handler_unusable(error, self._clock.now())
-            return
-        try:
-            crashes = 0
-            while not self._stopping.is_set():
+        except Exception as error:  # noqa: BLE001 - whatever it is, this mapping alone ends with it
+            if isinstance(error, PollerError):
+                self.failure = error
+            else:
+                self.failure = HandlerError(f"The handler cannot be started: {type(error).__name__}: {error}")
+                self.failure.__cause__ = error
+            self._know(self.failure)
+            self.telemetry.handler_unusable(self.failure, self._clock.now())
+            return False
+        return True
+
+    async def _work(self) -> None:
+        """Opens the source and runs the machine, again and again should either break through a bug of ours."""
+        crashes = 0
+        while not self._stopping.is_set():
+            try:
                 opened = await self._unless_stopped(self._open())
-                if opened is None:
+                # a stop may come between the opening and here, and there is no machine yet that would be told
+                if opened is None or self._stopping.is_set():
                     return
                 if crashes:
                     self.telemetry.restarted(self._clock.now())
-                try:
-                    await self._drive(*opened)
-                except Exception as error:  # noqa: BLE001 - a dead loop is told, counted and started again
-                    self.telemetry.crashed(error, self._clock.now())
-                    crashes += 1
-                    await self._unless_stopped(asyncio.sleep(delay(crashes, CRASH_FIRST, CRASH_CAP, self._random)))
-                else:
-                    return
-        finally:
-            self._driver = None
-            if not self.first_attempt.done():
-                self.first_attempt.set_result(None)  # stopped before it was known; nobody is to wait for it
-            await self._handler.close()
-            self.stats.finished = True
+                await self._drive(*opened)
+            except Exception as error:  # noqa: BLE001 - a dead loop is told, counted and started again
+                self._know(None)
+                self.telemetry.crashed(error, self._clock.now())
+                crashes += 1
+                await self._unless_stopped(asyncio.sleep(delay(crashes, CRASH_FIRST, CRASH_CAP, self._random)))
+            else:
+                return
 
     async def _drive(self, source: QueueSource, facts: QueueFacts) -> None:
         machine = QueueConsumer(self.mapping, self._random, self._budget, self._longest_wait)
@@ -163,13 +191,14 @@ class Coordinator:
         if self._draining:
             first.append(Requested(Request.DRAIN))
         self._machine, self._driver = machine, driver
-        self._tell(MappingState.ENABLED if self._enabled else MappingState.DISABLED)
+        self._become(MappingState.ENABLED if self._enabled else MappingState.DISABLED)
         try:
             await driver.run(*first)
         finally:
             self._driver = None
-            self.abandoned += machine.abandoned
-            machine.release_budget()
+            self.abandoned += machine.abandoned + driver.cut_off
+            if driver.cut_off:
+                self.telemetry.cut_off(driver.cut_off)
 
     async def _open(self) -> tuple[QueueSource, QueueFacts]:
         """The source, as soon as it can be had."""
@@ -177,22 +206,24 @@ class Coordinator:
         while True:
             try:
                 return await self._open_checked()
-            except SourceError as error:
+            except PollerError as error:
                 attempt += 1
-                self.telemetry.source_unavailable(error.problem, str(error), self._clock.now())
-                if not self.first_attempt.done():
-                    self.first_attempt.set_result(error)
-                cap = OPENING_CAP if error.problem in TRANSIENT else DEFINITE_CAP
+                problem = error.problem if isinstance(error, SourceError) else SourceProblem.REFUSED
+                self.telemetry.source_unavailable(problem, str(error), self._clock.now())
+                self._know(error)
+                cap = OPENING_CAP if problem in TRANSIENT else DEFINITE_CAP
                 await asyncio.sleep(delay(attempt, OPENING_FIRST, cap, self._random))
 
     async def _open_checked(self) -> tuple[QueueSource, QueueFacts]:
-        """One attempt; raises SourceError. The handler's timeout must fit the queue's visibility (CFG-44)."""
+        """One attempt. The handler's timeout must fit the queue's visibility (CFG-44).
+
+        Raises SourceError, or ConfigurationError for an endpoint that cannot be used.
+        """
         source, facts = await self._open_queue()
         conflict = visibility_conflict(facts.visibility_timeout, self.mapping)
         if conflict is not None:
             raise SourceError(SourceProblem.REFUSED, conflict)
-        if not self.first_attempt.done():
-            self.first_attempt.set_result(None)
+        self._know(None)
         return source, facts
 
     async def _unless_stopped(self, work: Awaitable[T]) -> T | None:
@@ -206,5 +237,11 @@ class Coordinator:
             task.cancel()
             stop.cancel()
 
-    def _tell(self, state: MappingState) -> None:
-        self.telemetry.state_changed(state, self._clock.now())
+    def _know(self, problem: PollerError | None) -> None:
+        """What the first attempt came to; later ones change nothing."""
+        if not self.first_attempt.done():
+            self.first_attempt.set_result(problem)
+
+    def _become(self, state: MappingState) -> None:
+        if may_become(self.stats.state, state):
+            self.telemetry.state_changed(state, self._clock.now())

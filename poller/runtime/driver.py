@@ -37,7 +37,7 @@ from poller.errors import SourceError
 from poller.ports import QueueSource
 from poller.telemetry import Telemetry
 
-CALL_DEADLINE = 10.0  # seconds for a delete, a visibility change or a look at the queue
+ASK_EVERY = 0.005  # seconds between two questions to the machine for its deadline
 
 
 class Dispatch(Protocol):
@@ -80,31 +80,47 @@ class Driver:
         self._beats = beats
         self._tasks = asyncio.TaskGroup()
         self._finished: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
+        self._asked_at = 0.0
+        self._asking = False
         self._at_rest: asyncio.Future[None] | None = None
         self._receiver_free = False
         self._next_receive: Receive | None = None
+        self._look: asyncio.Task[None] | None = None
+        self.cut_off = 0
+        """Messages that were still in hand when `run` was cancelled."""
 
     async def run(self, *facts: Event) -> int:
         """Feeds the first facts and works until the machine has finished; the number of abandoned messages.
 
-        Cancelling it cancels the calls in flight; their messages come back by their visibility timeout.
+        Raises the first thing that broke, whatever it was. That, and cancelling it, cancels the calls in flight;
+        what the machine held comes back by its visibility timeout.
         """
         try:
             async with self._tasks:
                 for fact in facts:
                     self.feed(fact)
-                return await self._finished
+                abandoned = await self._finished
+                if self._look is not None:
+                    self._look.cancel()  # it holds no message, and a stop need not wait for it
+                return abandoned
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from group
+        except asyncio.CancelledError:
+            self.cut_off = self._machine.held
+            raise
         finally:
             if self._timer is not None:
                 self._timer.cancel()
             if self._at_rest is not None and not self._at_rest.done():
                 self._at_rest.set_result(None)
+            self._let_go(self._machine.release())
 
     async def rest(self) -> None:
-        """Waits until the machine, paused, holds nothing and waits for nothing; or until it has finished."""
-        if self._machine.at_rest or self._finished.done():
+        """Waits until the machine, paused, holds nothing and waits for nothing; or until it goes on, or ended."""
+        if self._rested or self._finished.done():
             return
         if self._at_rest is None or self._at_rest.done():
             self._at_rest = asyncio.get_running_loop().create_future()
@@ -122,11 +138,16 @@ class Driver:
                 self._telemetry.on_command(command, now)
                 self._execute(command)
             self._arm(now)
-            if self._at_rest is not None and not self._at_rest.done() and self._machine.at_rest:
+            if self._at_rest is not None and not self._at_rest.done() and self._rested:
                 self._at_rest.set_result(None)
         except Exception as error:  # noqa: BLE001 - whoever called feed cannot mend it: `run` raises it
             if not self._finished.done():
                 self._finished.set_exception(error)
+
+    @property
+    def _rested(self) -> bool:
+        """Whether nobody need wait for the machine's rest any more."""
+        return self._machine.receiving or self._machine.at_rest
 
     def _execute(self, command: Command) -> None:
         match command:
@@ -141,13 +162,12 @@ class Driver:
             case ChangeVisibility():
                 self._tasks.create_task(self._change_visibility(command))
             case Describe():
-                self._tasks.create_task(self._describe())
+                self._look = self._tasks.create_task(self._describe())
             case Hold(messages):
                 if self._beats is not None:
                     self._beats.hold(messages)
             case LetGo(ids):
-                if self._beats is not None:
-                    self._beats.let_go(ids)
+                self._let_go(ids)
             case Finished(abandoned):
                 self._finished.set_result(abandoned)
             case _:
@@ -160,7 +180,15 @@ class Driver:
         else:
             self._tasks.create_task(self._receive(order))
 
+    def _let_go(self, ids: tuple[str, ...]) -> None:
+        if self._beats is not None and ids:
+            self._beats.let_go(ids)
+
     def _invoked(self, batch: Batch, result: InvocationResult, seconds: float) -> None:
+        if self._finished.done():
+            # the machine broke meanwhile: the queue may bring the messages back only now that nobody has them
+            self._let_go(tuple([message.id for message in batch.messages]))
+            return
         self._telemetry.invoked(seconds)
         self.feed(Invoked(batch, result))
 
@@ -211,17 +239,31 @@ class Driver:
         self.feed(Described(facts))
 
     def _arm(self, now: Instant) -> None:
-        """One timer: an earlier one than needed may fire, a later one may not."""
+        """One timer: an earlier one than needed may fire, a later one may not, but for a few milliseconds: between
+        two events that follow each other closely nobody asks the machine when it wants to be called.
+        """
+        if self._finished.done():
+            return
+        if now.mono < self._asked_at + ASK_EVERY:
+            if not self._asking:
+                self._asking = True
+                self._loop.call_later(ASK_EVERY, self._arm_later)
+            return
+        self._asked_at = now.mono
         due = self._machine.deadline()
-        if due is None or self._finished.done():
+        if due is None:
             return
         if self._timer is not None:
             if self._timer_due <= due:
                 return
             self._timer.cancel()
         self._timer_due = due
-        delay = max(0.0, due - now.mono)
-        self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
+        self._timer = self._loop.call_later(max(0.0, due - now.mono), self._tick)
+
+    def _arm_later(self) -> None:
+        self._asking = False
+        self._asked_at = 0.0
+        self._arm(self._clock.now())
 
     def _tick(self) -> None:
         self._timer = None

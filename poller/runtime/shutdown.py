@@ -27,11 +27,11 @@ def _reserve(timeout: float) -> float:
     return min(RESERVE, timeout * RESERVE_PART)
 
 
-async def stop_all(coordinators: Collection[Coordinator], timeout: float) -> int:
-    """Stops all mappings within `timeout` seconds; the number of messages whose handlers had to be abandoned.
+async def stop_all(coordinators: Collection[Coordinator], timeout: float) -> None:
+    """Stops all mappings within `timeout` seconds.
 
     Shortly before the deadline the messages of handlers that still run are given back (visibility 0), so that
-    another worker has them at once.
+    another worker has them at once. Cancelling this stops nothing that it has begun.
     """
     running = {coordinator.task for coordinator in coordinators if not coordinator.task.done()}
     if running:
@@ -43,8 +43,20 @@ async def stop_all(coordinators: Collection[Coordinator], timeout: float) -> int
             for coordinator in coordinators:
                 coordinator.request(Request.ABANDON)
             _, running = await asyncio.wait(running, timeout=reserve)
-        for task in running:
-            task.cancel()
         if running:
-            await asyncio.wait(running, timeout=reserve)
-    return sum(coordinator.abandoned for coordinator in coordinators)
+            await _cancel(running, reserve)
+
+
+async def stop_now(coordinators: Collection[Coordinator]) -> None:
+    """For an owner who does not wait: everything is cancelled where it stands, and what was in hand comes back by
+    its visibility timeout.
+    """
+    running = {coordinator.task for coordinator in coordinators if not coordinator.task.done()}
+    if running:
+        await _cancel(running, RESERVE)
+
+
+async def _cancel(tasks: Collection[asyncio.Task[None]], timeout: float) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks, timeout=timeout)

@@ -7,7 +7,7 @@ from typing import Any
 from tests.acceptance import daemon
 
 HANDLERS = """
-import asyncio, os, pathlib, threading
+import asyncio, os, pathlib, threading, time
 
 OUT = os.open(pathlib.Path(__file__).with_name("seen.txt"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
@@ -16,6 +16,12 @@ async def two_seconds(event, context):
     os.write(OUT, b"begun\\n")
     await asyncio.sleep(2)
     os.write(OUT, b"done\\n")
+
+
+async def blocks_the_loop(event, context):
+    os.write(OUT, b"begun\\n")
+    while True:
+        time.sleep(0.1)
 
 
 def for_ever(event, context):
@@ -83,6 +89,22 @@ def test_a_second_ctrl_c_ends_it_at_once(embedded_aws: str, sqs_client: Any, tmp
         begin = time.monotonic()
         assert running.wait() == 3, running.output()
         assert time.monotonic() - begin < 60
+
+
+def test_two_signals_end_it_while_a_handler_blocks_the_event_loop(
+    embedded_aws: str, sqs_client: Any, tmp_path: Path
+) -> None:
+    """API-8: whoever stops it does not depend on the handlers; exit code 3."""
+    client = sqs_client(embedded_aws)
+    queue = daemon.make_queue(client, f"blocked-{tmp_path.name}", visibility=300)
+    daemon.send(client, queue["url"], ["one"])
+    daemon.write(tmp_path, mapping(queue, "blocks_the_loop"), handlers=HANDLERS, ShutdownTimeoutInSeconds=300)
+    with daemon.running(tmp_path, daemon.environment(embedded_aws)) as running:
+        daemon.wait_for(lambda: daemon.written(tmp_path / "seen.txt"), "the invocation")
+        running.signal(15)
+        running.signal(2)
+        assert running.wait() == 3, running.output()
+        assert "again: ending at once" in running.output()
 
 
 def test_drain_ends_when_the_queue_is_empty(embedded_aws: str, sqs_client: Any, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ class Worker:
         self.feed(Described(self.facts()))
 
     def restart(self) -> None:
-        self.machine.release_budget()
+        self.machine.release()
         self.start()
 
     def facts(self) -> QueueFacts:
