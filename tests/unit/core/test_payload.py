@@ -145,6 +145,8 @@ def test_md5_of_message_attributes_without_attributes() -> None:
     """SQS-44: absent with window 0, null with a window."""
     assert "md5OfMessageAttributes" not in queue_record(wire_message(), ARN, null_md5=False)
     assert queue_record(wire_message(), ARN, null_md5=True)["md5OfMessageAttributes"] is None
+    empty = wire_message(MD5OfMessageAttributes="")
+    assert queue_record(empty, ARN, null_md5=True)["md5OfMessageAttributes"] is None
 
 
 def test_a_body_of_json_stays_a_string() -> None:
@@ -189,7 +191,7 @@ def test_a_message() -> None:
     assert message.receipt == "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a"
     assert (message.group, message.receive_count) == ("g1", 7)
     assert message.sent_at == pytest.approx(1545082649.183)
-    assert message.lease_until == 12.5
+    assert (message.lease_until, message.received_at) == (12.5, 0.5)
     assert message.size == len(orjson.dumps(message.record))
 
 
