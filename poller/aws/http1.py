@@ -22,6 +22,7 @@ MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 MAX_CONNECTIONS = 4096
 # Below the idle limit of the servers that we know, so that they seldom close under a request of ours.
 IDLE_SECONDS = 20.0
+CLOCK_STEP = 0.002  # seconds: uvloop's clock has whole milliseconds, and a timer may ring within the last one
 CONNECT_SECONDS = 10.0
 
 
@@ -69,7 +70,7 @@ class _Connection(asyncio.Protocol):
 
     __slots__ = (
         "_broken", "_chunks", "_client", "_complete", "_feed", "_headers", "_headers_done", "_keep", "_parser",
-        "_received", "_status", "idle_since", "transport", "waiter",
+        "_received", "_status", "_timer", "idle_since", "transport", "until", "waiter",
     )  # fmt: skip
 
     def __init__(self, client: "HttpClient") -> None:
@@ -80,11 +81,25 @@ class _Connection(asyncio.Protocol):
         self._chunks: list[bytes] = []
         self._received = self._status = 0
         self._headers_done = self._complete = self._keep = self._broken = False
-        self.idle_since = 0.0
+        self.idle_since = self.until = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self.transport: asyncio.Transport
         self.waiter: asyncio.Future[HttpResponse] | None = None
 
-    def send(self, request: bytes, waiter: "asyncio.Future[HttpResponse]") -> None:
+    def send(
+        self,
+        request: bytes,
+        waiter: "asyncio.Future[HttpResponse]",
+        until: float,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        """Asks; the waiter is answered by `until` (of the loop's clock).
+
+        One timer serves call after call: it may ring early, and then goes on waiting for the call of that moment.
+        """
+        self.until = until
+        if self._timer is None or self._timer.when() > until:
+            self._set_timer(loop)
         self._headers = []
         self._chunks = []
         self._received = 0
@@ -140,6 +155,8 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._client.forget(self)
+        if self._timer is not None:
+            self._timer.cancel()
         if self.waiter is not None:
             framed = any(key.lower() in {b"content-length", b"transfer-encoding"} for key, _ in self._headers)
             if exc is None and self._headers_done and not framed and not self._broken:
@@ -157,8 +174,18 @@ class _Connection(asyncio.Protocol):
         if waiter is not None and not waiter.done():
             waiter.set_exception(error)
 
-    def expire(self, waiter: "asyncio.Future[HttpResponse]") -> None:
-        if self.waiter is waiter:  # else the answer won the race and the connection serves another call
+    def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_at(self.until, self._ring, loop)
+
+    def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        if self.waiter is None:
+            return  # idle: the next call sets it again
+        if loop.time() + CLOCK_STEP < self.until:
+            self._set_timer(loop)
+        else:
             self.fail(TimedOut("no complete answer came before the deadline"))
 
     def _finish(self) -> None:
@@ -251,6 +278,7 @@ class HttpClient:
         self._open: set[_Connection] = set()
         self._sweeper: asyncio.TimerHandle | None = None
         self._closing: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def post(
         self, headers: bytes, body: bytes, deadline: float, *, idempotent: bool = False
@@ -261,7 +289,9 @@ class HttpClient:
         a request that met a connection which the server was just closing is sent once more on a new one.
         Raises HttpError.
         """
-        loop = asyncio.get_running_loop()
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
         until = loop.time() + deadline
         request = b"%bContent-Length: %d\r\n%b\r\n%b" % (self._head, len(body), headers, body)
         while self._idle:
@@ -280,12 +310,10 @@ class HttpClient:
         self, loop: asyncio.AbstractEventLoop, connection: _Connection, request: bytes, until: float
     ) -> HttpResponse:
         waiter: asyncio.Future[HttpResponse] = loop.create_future()
-        timer = loop.call_at(until, connection.expire, waiter)
-        connection.send(request, waiter)
+        connection.send(request, waiter, until, loop)
         try:
             return await waiter
         finally:
-            timer.cancel()
             if connection.waiter is waiter:  # cancelled: its answer may still come, for nobody
                 connection.waiter = None
                 connection.transport.abort()
@@ -336,7 +364,8 @@ class HttpClient:
         if self.is_closed:
             connection.transport.close()
             return
-        loop = asyncio.get_running_loop()
+        assert self._loop is not None
+        loop = self._loop
         connection.idle_since = loop.time()
         self._idle.append(connection)
         if self._sweeper is None:
@@ -351,7 +380,8 @@ class HttpClient:
             self._closing.set()
 
     def _sweep(self) -> None:
-        loop = asyncio.get_running_loop()
+        assert self._loop is not None
+        loop = self._loop
         oldest = loop.time() - self._idle_timeout
         # The list is sorted by idle_since: it is filled and emptied at its end.
         while self._idle and self._idle[0].idle_since <= oldest:

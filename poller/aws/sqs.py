@@ -37,6 +37,8 @@ class SqsQueue:
         self._clients = clients
         self._wire: WireClient
         self._url = ""
+        self._asked: tuple[int, int, int | None] | None = None
+        self._receive = b""
 
     async def open(self) -> QueueFacts:
         """Finds the queue and reads its attributes.
@@ -54,6 +56,7 @@ class SqsQueue:
                 raise self._explained(error) from error
         if not self._url:
             self._url = f"{self._wire.endpoint.rstrip('/')}/{self.arn.account}/{self.arn.name}"
+        self._asked = None
         try:
             return await self.describe()
         except SourceError as error:
@@ -82,6 +85,17 @@ class SqsQueue:
         self, maximum: int, wait: int, visibility_timeout: int | None, deadline: float
     ) -> tuple[list[JsonObject], int]:
         """ReceiveMessage with every attribute (SQS-1), one attempt: the messages, and the bytes of the answer."""
+        asked = (maximum, wait, visibility_timeout)
+        if asked != self._asked:
+            # one after the other asks for the same: written once, and signed once a second
+            self._asked, self._receive = asked, self._receive_body(*asked)
+        answer = await self._wire.call("ReceiveMessage", self._receive, deadline=deadline)
+        messages = answer.data.get("Messages") or []
+        if not isinstance(messages, list):
+            raise unreadable("sqs", "ReceiveMessage", self._wire.host, "Messages is not a list")
+        return messages, answer.size
+
+    def _receive_body(self, maximum: int, wait: int, visibility_timeout: int | None) -> bytes:
         body: JsonObject = {
             "QueueUrl": self._url,
             "MaxNumberOfMessages": maximum,
@@ -91,16 +105,12 @@ class SqsQueue:
         }
         if visibility_timeout is not None:
             body["VisibilityTimeout"] = visibility_timeout
-        answer = await self._wire.call("ReceiveMessage", orjson.dumps(body), deadline=deadline)
-        messages = answer.data.get("Messages") or []
-        if not isinstance(messages, list):
-            raise unreadable("sqs", "ReceiveMessage", self._wire.host, "Messages is not a list")
-        return messages, answer.size
+        return orjson.dumps(body)
 
     async def delete(self, receipts: Sequence[str]) -> Sequence[Failure]:
         """DeleteMessageBatch of 1 to 10 receipts (SQS-26): what was refused, by index."""
         entries: list[JsonObject] = [
-            {"Id": str(i), "ReceiptHandle": receipt} for i, receipt in enumerate(receipts)
+            {"Id": _IDS[i], "ReceiptHandle": receipt} for i, receipt in enumerate(receipts)
         ]
         return await self._settle("DeleteMessageBatch", entries)
 

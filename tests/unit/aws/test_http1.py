@@ -242,7 +242,8 @@ async def test_cancelled_in_the_same_moment_as_its_answer(serve, connect, until)
     assert not client._idle
 
 
-async def test_a_late_timer_spares_the_next_call_on_the_connection(serve, connect, until):
+async def test_a_timer_of_an_earlier_call_spares_the_next_one_on_the_connection(serve, connect, until):
+    """One timer serves call after call: it rings at the first one's deadline and waits on for the second's."""
     answering = asyncio.Event()
 
     async def script(line, number):
@@ -254,13 +255,28 @@ async def test_a_late_timer_spares_the_next_call_on_the_connection(serve, connec
 
     server = await serve(script)
     client = connect(server.url)
-    await post(client)
+    await post(client, deadline=0.2)
     [connection] = client._idle
-    call = asyncio.ensure_future(post(client))
+    early = connection._timer
+    call = asyncio.ensure_future(post(client, deadline=30))
     await until(lambda: len(server.requests) == 2)
-    connection.expire(asyncio.get_running_loop().create_future())  # the first call's, had it come too late
+    assert connection._timer is early
+    await until(lambda: connection._timer is not early)  # it has rung, and was set again
     answering.set()
     assert (await call).body == b"second"
+
+
+async def test_a_shorter_deadline_on_the_same_connection_is_kept(serve, connect):
+    async def script(line, number):
+        await line.request()
+        await line.answer(b"first")
+        await line.request()
+        await asyncio.Event().wait()
+
+    client = connect((await serve(script)).url)
+    await post(client, deadline=30)
+    with pytest.raises(TimedOut):
+        await post(client, deadline=0.1)
 
 
 async def test_answers_never_reach_another_call_under_cancellations_and_deadlines(serve, connect):
