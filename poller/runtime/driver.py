@@ -35,6 +35,7 @@ from poller.core.model import Batch, Instant, InvocationResult, Message
 from poller.core.queue_consumer import QueueConsumer
 from poller.errors import SourceError
 from poller.ports import QueueSource
+from poller.runtime.crew import Crew
 from poller.telemetry import Telemetry
 
 ASK_EVERY = 0.005  # seconds between two questions to the machine for its deadline
@@ -79,6 +80,7 @@ class Driver:
         self._telemetry = telemetry
         self._beats = beats
         self._tasks = asyncio.TaskGroup()
+        self._crew = Crew(self._tasks)
         self._finished: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -86,8 +88,6 @@ class Driver:
         self._asked_at = 0.0
         self._asking = False
         self._at_rest: asyncio.Future[None] | None = None
-        self._receiver_free = False
-        self._next_receive: Receive | None = None
         self._look: asyncio.Task[None] | None = None
         self.cut_off = 0
         """Messages that were still in hand when `run` was cancelled."""
@@ -102,7 +102,10 @@ class Driver:
             async with self._tasks:
                 for fact in facts:
                     self.feed(fact)
-                abandoned = await self._finished
+                try:
+                    abandoned = await self._finished
+                finally:
+                    self._crew.dismiss()
                 if self._look is not None:
                     self._look.cancel()  # it holds no message, and a stop need not wait for it
                 return abandoned
@@ -152,15 +155,15 @@ class Driver:
     def _execute(self, command: Command) -> None:
         match command:
             case Receive():
-                self._start_receive(command)
+                self._crew.run(self._receive(command))
             case Invoke(batch):
                 self._dispatcher.start(batch, lambda result, seconds: self._invoked(batch, result, seconds))
             case Delete(messages):
-                self._tasks.create_task(self._delete(messages))
+                self._crew.run(self._delete(messages))
             case Settled() | LeaseLapsed():
                 pass  # told to the telemetry, which has seen it
             case ChangeVisibility():
-                self._tasks.create_task(self._change_visibility(command))
+                self._crew.run(self._change_visibility(command))
             case Describe():
                 self._look = self._tasks.create_task(self._describe())
             case Hold(messages):
@@ -172,13 +175,6 @@ class Driver:
                 self._finished.set_result(abandoned)
             case _:
                 assert_never(command)
-
-    def _start_receive(self, order: Receive) -> None:
-        if self._receiver_free:
-            self._receiver_free = False
-            self._next_receive = order
-        else:
-            self._tasks.create_task(self._receive(order))
 
     def _let_go(self, ids: tuple[str, ...]) -> None:
         if self._beats is not None and ids:
@@ -192,24 +188,15 @@ class Driver:
         self._telemetry.invoked(seconds)
         self.feed(Invoked(batch, result))
 
-    async def _receive(self, first: Receive) -> None:
-        """Receives, and goes on with the next one if the machine orders one in answer: a new task for each would
-        cost as much as all the machine does in between.
-        """
-        order: Receive | None = first
-        while order is not None:
-            fact: Received | ReceiveFailed
-            try:
-                messages, size = await self._source.receive(
-                    order.maximum, order.wait, order.visibility_timeout, order.deadline
-                )
-                fact = Received(order.poll, messages, size)
-            except SourceError as error:
-                fact = ReceiveFailed(order.poll, error.problem, str(error))
-            self._receiver_free = True
-            self.feed(fact)
-            self._receiver_free = False
-            order, self._next_receive = self._next_receive, None
+    async def _receive(self, order: Receive) -> None:
+        try:
+            messages, size = await self._source.receive(
+                order.maximum, order.wait, order.visibility_timeout, order.deadline
+            )
+        except SourceError as error:
+            self.feed(ReceiveFailed(order.poll, error.problem, str(error)))
+        else:
+            self.feed(Received(order.poll, messages, size))
 
     async def _delete(self, messages: tuple[Message, ...]) -> None:
         try:
