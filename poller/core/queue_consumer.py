@@ -286,9 +286,10 @@ class QueueConsumer:
     def _pump(self, now: float) -> None:
         """Starts whatever may start now; the only place that does."""
         slots = self._slots
+        receiving = self._mode in _RECEIVING
         while (again := slots.next_retry(now)) is not None:
             self._start(again, now)
-        if self._mode in _RECEIVING:
+        if receiving:
             if self._batcher.count and self._permits.may_close():
                 closed = self._batcher.close_due(now, slots.free_since)
                 if closed is None and self._mode is Mode.DRAINING and self._nothing_more():
@@ -299,8 +300,10 @@ class QueueConsumer:
         while call := self._deletes.next_call(now):
             self._commands.append(Delete(call))
         queues_own = self._readings.visibility
-        if self._mode in _RECEIVING and queues_own is not None:
-            self._poll(queues_own, now)
+        if receiving and queues_own is not None:
+            self._budget_at = None
+            if slots.unclaimed > 0:  # mostly not, on a busy queue
+                self._poll(queues_own, now)
             if self._readings.ask(now, resting=self._resting()):
                 self._commands.append(Describe())
         if self._mode is Mode.STOPPING and self.at_rest:
@@ -322,7 +325,8 @@ class QueueConsumer:
             visibility = override(self._mapping, queues_own)
             poll, deadline = self._receives.start(Asked(room, visibility), wait, now)
             self._commands.append(Receive(poll, room, wait, visibility, deadline))
-        self._budget_at = now + BUDGET_EVERY if self._permits.over_budget else None
+        if self._permits.over_budget:
+            self._budget_at = now + BUDGET_EVERY
 
     def _room(self) -> int:
         """What the next receive may ask for; while draining, whether the queue is empty is asked before."""

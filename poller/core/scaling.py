@@ -27,27 +27,23 @@ class Concurrency:
             self._growth = GROWTH
         self._ceiling = min(ceiling, mapping.handler.concurrency)
         self._start = min(start, self._ceiling)
-        self._limit = self._start
+        self.limit = self._start
+        """Batches that may run at once, at least 1; to be read only."""
         self._raised_at: float | None = None
         self._halved_at: float | None = None
-
-    @property
-    def limit(self) -> int:
-        """Batches that may run at once, at least 1."""
-        return self._limit
 
     def succeeded(self, now: float, *, backlog: bool) -> None:
         """A batch succeeded: what a failure took comes back, and with a backlog the limit climbs, no faster than
         the growth of SQS-3.
         """
-        if self._limit >= self._ceiling or not (backlog or self._limit < self._start):
+        if self.limit >= self._ceiling or not (backlog or self.limit < self._start):
             return
         if self._raised_at is None:
             self._raised_at = now
         steps = int((now - self._raised_at) * self._growth)
         if steps >= 1:
             # credit of an idle spell is not saved up: one second's growth is the most that a step may take
-            self._limit = min(self._ceiling, self._limit + min(steps, max(1, int(self._growth))))
+            self.limit = min(self._ceiling, self.limit + min(steps, max(1, int(self._growth))))
             self._raised_at = now
 
     def failed(self, now: float) -> None:
@@ -55,11 +51,11 @@ class Concurrency:
         if self._halved_at is not None and now - self._halved_at < HALVING_PAUSE:
             return
         self._halved_at = self._raised_at = now
-        self._limit = max(1, self._limit // 2)
+        self.limit = max(1, self.limit // 2)
 
     def idle(self) -> None:
         """The source is empty: back to the start (SQS-5)."""
-        self._limit = min(self._limit, self._start)
+        self.limit = min(self.limit, self._start)
 
 
 class Polling:

@@ -36,7 +36,7 @@ class Slots:
     @property
     def unclaimed(self) -> int:
         """Free slots for which no ready batch waits."""
-        return self.free - len(self._ready)
+        return self.concurrency.limit - len(self._running) - len(self._waiting) - len(self._ready)
 
     def enqueue(self, batches: Iterable[Batch]) -> None:
         """These are closed and take the next free slots."""
