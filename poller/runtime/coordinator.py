@@ -185,11 +185,13 @@ class Coordinator:
     async def _drive(self, source: QueueSource, facts: QueueFacts) -> None:
         machine = QueueConsumer(self.mapping, self._random, self._budget, self._longest_wait)
         driver = Driver(machine, source, self._dispatch, self._clock, self.telemetry, self._beats)
-        first: list[Event] = [Described(facts)]
+        # what the owner wants comes first: a machine that knows its queue begins to receive
+        first: list[Event] = []
         if self._enabled != self.mapping.enabled:
             first.append(Requested(Request.RESUME if self._enabled else Request.PAUSE))
         if self._draining:
             first.append(Requested(Request.DRAIN))
+        first.append(Described(facts))
         self._machine, self._driver = machine, driver
         self._become(MappingState.ENABLED if self._enabled else MappingState.DISABLED)
         try:
