@@ -266,9 +266,9 @@ class ProcessStats:
             for outcome in ("success", *(problem.value for problem in SourceProblem))
         }
 
-    def aws_request(self, service: str, operation: str, problem: SourceProblem | None, seconds: float) -> None:
-        """One call of AWS ended; `problem` None means that it succeeded."""
-        key = (service, operation, "success" if problem is None else problem.value)
+    def aws_request(self, service: str, operation: str, outcome: str, seconds: float) -> None:
+        """One call of AWS ended; `outcome` is "success" or a SourceProblem."""
+        key = (service, operation, outcome)
         histogram = self.aws_requests.get(key)
         if histogram is None:
             histogram = self.aws_requests.setdefault(key, Histogram(REQUEST_SECONDS))

@@ -207,12 +207,11 @@ class Service:
 
     def _make_clients(self) -> AwsClients:
         return AwsClients(
-            region=self._region, endpoint_url=self._endpoint_url, observe=self._observed, clock=self._clock
+            region=self._region,
+            endpoint_url=self._endpoint_url,
+            observe=self.metrics.process.aws_request,
+            clock=self._clock,
         )
-
-    def _observed(self, service: str, operation: str, outcome: str, seconds: float) -> None:
-        problem = None if outcome == "ok" else SourceProblem(outcome)
-        self.metrics.process.aws_request(service, operation, problem, seconds)
 
     async def _open(self, mapping: EventSourceMapping) -> tuple[QueueSource, QueueFacts]:
         queue = SqsQueue(self._clients, mapping.arn)

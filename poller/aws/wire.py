@@ -39,7 +39,7 @@ PROTOCOLS = {
     "dynamodbstreams": Protocol("DynamoDBStreams_20120810", "1.0", "dynamodb"),
 }
 
-# Told once for each exchange: service, operation, "ok" or a SourceProblem, seconds.
+# Told once for each exchange: service, operation, "success" or a SourceProblem, seconds.
 Observer: TypeAlias = Callable[[str, str, str, float], None]
 
 RETRYABLE = frozenset({SourceProblem.THROTTLED, SourceProblem.SERVER, SourceProblem.UNREACHABLE})
@@ -150,7 +150,7 @@ class WireClient:
                 raise errors.unreached(self.service, operation, self.host, error) from error
             if response.status == 200:
                 answer = WireAnswer(self._decode(operation, response.body), len(response.body))
-                outcome = "ok"
+                outcome = "success"
                 return answer
             refusal = errors.read_refusal(response)
             refused = errors.refused(self.service, operation, self.host, refusal)

@@ -63,7 +63,9 @@ def make_messages(
         if not usual:
             attributes = _system_attributes(attributes)
             sent_at = _seconds(attributes.get("SentTimestamp"))
-        sent = get("MessageAttributes")
+        # most messages have the usual five fields and no other
+        more = len(wire) > len(_USUAL)
+        sent = get("MessageAttributes") if more else None
         record = {
             "messageId": identifier,
             "receiptHandle": receipt,
@@ -75,7 +77,7 @@ def make_messages(
             "eventSourceARN": source_arn,
             "awsRegion": region,
         }
-        md5 = get("MD5OfMessageAttributes")
+        md5 = get("MD5OfMessageAttributes") if more else None
         if md5 or null_md5:
             record["md5OfMessageAttributes"] = md5 or None
         try:

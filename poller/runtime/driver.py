@@ -135,12 +135,14 @@ class Driver:
             self._step(event, self._clock.now())
 
     def _step(self, event: Event, now: Instant) -> None:
+        telemetry = self._telemetry
         try:
-            self._telemetry.on_event(event, now)
+            telemetry.on_event(event, now)
             for command in self._machine.handle(event, now):
-                self._telemetry.on_command(command, now)
+                telemetry.on_command(command, now)
                 self._execute(command)
-            self._arm(now)
+            if now.mono >= self._asked_at + ASK_EVERY or not self._asking:
+                self._arm(now)
             if self._at_rest is not None and not self._at_rest.done() and self._rested:
                 self._at_rest.set_result(None)
         except Exception as error:  # noqa: BLE001 - whoever called feed cannot mend it: `run` raises it

@@ -277,9 +277,9 @@ def test_a_name_that_is_counted_already_is_refused_in_one_sentence():
 
 def test_calls_of_aws_are_counted_and_timed_by_what_came_of_them():
     metrics = make_metrics()
-    metrics.process.aws_request("sqs", "ReceiveMessage", None, 0.02)
+    metrics.process.aws_request("sqs", "ReceiveMessage", "success", 0.02)
     metrics.process.aws_request("sqs", "ReceiveMessage", SourceProblem.THROTTLED, 0.3)
-    metrics.process.aws_request("lambda", "Invoke", None, 0.02)
+    metrics.process.aws_request("lambda", "Invoke", "success", 0.02)
     call = {"service": "sqs", "operation": "ReceiveMessage"}
 
     assert value(metrics, "esm_aws_requests_total", outcome="success", **call) == 1

@@ -116,7 +116,7 @@ async def test_a_call_as_it_goes_over_the_wire(serve, wired):
     assert sent["X-Amz-Security-Token"] == "token"
     assert "Credential=AKIDTWO/20231114/eu-west-1/sqs/aws4_request" in sent["Authorization"]
     [(service, operation, outcome, seconds)] = one.seen
-    assert (service, operation, outcome) == ("sqs", "ReceiveMessage", "ok")
+    assert (service, operation, outcome) == ("sqs", "ReceiveMessage", "success")
     assert 0 <= seconds < 30
 
 
@@ -175,7 +175,7 @@ async def test_passing_trouble_is_tried_again(serve, wired, failing):
     one = wired(server)
     assert (await one.call(attempts=3)).data == {"a": 1}
     assert len(one.seen) == 3
-    assert one.outcomes[-1] == "ok"
+    assert one.outcomes[-1] == "success"
 
 
 async def test_a_lost_connection_is_tried_again(serve, wired):
@@ -187,7 +187,7 @@ async def test_a_lost_connection_is_tried_again(serve, wired):
     server = await serve(script)
     one = wired(server)
     assert (await one.call(attempts=2)).data == {"a": 1}
-    assert one.outcomes == [SourceProblem.UNREACHABLE, "ok"]
+    assert one.outcomes == [SourceProblem.UNREACHABLE, "success"]
 
 
 async def test_attempts_are_counted(serve, wired):
@@ -298,7 +298,7 @@ async def test_expired_credentials_are_asked_for_anew(serve, wired, clock):
     clock.mono += 10
     assert (await one.call()).data == {"a": 1}
     assert [b"AKIDTWO" in head for head, _ in server.requests] == [False, False, True]
-    assert one.outcomes == ["ok", SourceProblem.CREDENTIALS, "ok"]
+    assert one.outcomes == ["success", SourceProblem.CREDENTIALS, "success"]
 
 
 async def test_credentials_that_stay_refused_do_not_cost_a_second_exchange(serve, wired, clock):
