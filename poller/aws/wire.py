@@ -101,7 +101,11 @@ class WireClient:
         loop = asyncio.get_running_loop()
         until = loop.time() + deadline
         try:
-            return await self._attempt(operation, payload, loop, until)
+            # what nearly every call comes to, without another coroutine around it
+            answer = await self._exchange(operation, payload, loop, until, correcting=True)
+            if answer is not None:
+                return answer
+            return await self._attempt(operation, payload, loop, until, correcting=False)
         except SourceError as error:
             if attempts == 1:
                 raise
@@ -121,10 +125,16 @@ class WireClient:
         raise AssertionError("tenacity returns or raises")
 
     async def _attempt(
-        self, operation: str, payload: bytes, loop: asyncio.AbstractEventLoop, until: float
+        self,
+        operation: str,
+        payload: bytes,
+        loop: asyncio.AbstractEventLoop,
+        until: float,
+        *,
+        correcting: bool = True,
     ) -> WireAnswer:
         """One exchange, and a second one when the first was refused for a clock or credentials put right since."""
-        answer = await self._exchange(operation, payload, loop, until, correcting=True)
+        answer = await self._exchange(operation, payload, loop, until, correcting=correcting)
         if answer is None:
             answer = await self._exchange(operation, payload, loop, until, correcting=False)
         assert answer is not None
