@@ -40,8 +40,16 @@ class SideThread:
         self._ready.wait()
 
     async def run(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Runs the coroutine in the side thread, awaited from another loop: its result, or its exception."""
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+        """Runs the coroutine in the side thread, awaited from another loop: its result, or its exception.
+
+        Raises RuntimeError when the thread has ended.
+        """
+        try:
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError:
+            work.close()  # it will not be awaited
+            raise
+        return await asyncio.wrap_future(future)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Runs the coroutine in the side thread until it ends or the thread is closed. May be called from any
