@@ -5,6 +5,7 @@ Errors are sentences on standard error; a traceback is a bug of ours.
 """
 
 import asyncio
+import errno
 import json
 import os
 import sys
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FILE = "poller.yaml"
 DEFAULT_STATUS_URL = "http://127.0.0.1:9465"
+CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 T = TypeVar("T")
 
 _file = click.option(
@@ -91,8 +93,9 @@ def check(path: Path, *, online: bool, as_json: bool) -> None:
         for finding in report.findings:
             click.echo(finding.text, err=True)
         if not report.exit_code and report.configuration is not None:
-            looked = " and sources" if online else ""
-            click.echo(f"{path}: {len(report.configuration.mappings)} mappings{looked} are fine")
+            looked = "file, handlers and sources" if online else "file and handlers"
+            count = len(report.configuration.mappings)
+            click.echo(f"{path}: {count} mapping{'s' * (count != 1)}; {looked} are fine")
     if report.exit_code:
         raise SystemExit(report.exit_code)
 
@@ -147,6 +150,15 @@ def _credentials_for_play(aws: str | None) -> None:
         os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "demo")
 
 
+def _have_standard_streams() -> None:
+    """Started without one of the three (`2>&-`), the next socket would get its number, and our texts with it."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            while (spare := os.open(os.devnull, os.O_RDWR)) < number:
+                pass
+            setattr(sys, name, os.fdopen(spare, "r" if number == 0 else "w"))
+
+
 def _run(work: Coroutine[Any, Any, T]) -> T:
     """Runs it on the fastest event loop there is."""
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
@@ -155,6 +167,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 
 def main() -> None:
     """The entry point `poller`: the one place where an error becomes a text and an exit code."""
+    _have_standard_streams()
     try:
         commands(standalone_mode=False)
     except click.ClickException as error:
@@ -163,6 +176,12 @@ def main() -> None:
     except click.Abort:
         click.echo("poller: interrupted", err=True)
         sys.exit(130)
+    except OSError as error:
+        if error.errno not in CANNOT_WRITE:
+            raise
+        click.echo(f"poller: the output cannot be written: {error.strerror}", err=True)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter will try again at its end
+        sys.exit(1)
     except PollerError as error:
         for line in str(error).splitlines():
             click.echo(f"poller: {line}", err=True)

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from types import FrameType
 
@@ -23,12 +24,14 @@ from poller.service import Service
 from poller.statusview import table
 
 REFRESH_PER_SECOND = 2.0
+SAME_WISH = 0.5  # seconds; `timeout` and runners that pass signals on tell one wish twice
 
 _log = logging.getLogger("poller")
 
 
 class Stop:
-    """The wish to stop: SIGTERM or Ctrl-C once; a second one ends the process where it stands.
+    """The wish to stop: SIGTERM or Ctrl-C once; a second one, not at the same moment, ends the process where
+    it stands.
 
     The signals are taken between two instructions of whatever runs, not by the event loop: a handler may block it.
     """
@@ -37,7 +40,7 @@ class Stop:
         self.wanted = asyncio.Event()
         self._timeout = timeout
         self._console = console
-        self._signals = 0
+        self._first: float | None = None
 
     def install(self) -> None:
         """Takes over both signals."""
@@ -47,11 +50,14 @@ class Stop:
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         del frame
-        self._signals += 1
         name = signal.Signals(number).name
-        if self._signals == 1:
+        now = time.monotonic()
+        if self._first is None:
+            self._first = now
             with contextlib.suppress(RuntimeError):  # the loop has ended, and so does the process
                 self._loop.call_soon_threadsafe(self._begin, name)
+            return
+        if now - self._first < SAME_WISH:
             return
         try:
             self._console.show_cursor()  # the live table has hidden it
@@ -149,6 +155,8 @@ async def _shown(service: Service, console: Console) -> AsyncIterator[None]:
         console=console,
         refresh_per_second=REFRESH_PER_SECOND,
         transient=True,
+        # what handlers print goes through the table only where both go to the same screen
+        redirect_stdout=sys.stdout.isatty(),
     ):
         yield
 

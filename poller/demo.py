@@ -62,7 +62,7 @@ async def run_demo(records: int, seconds: float, aws: str | None, *, as_json: bo
         queues = await _set_up(sqs, records)
         stack.push_async_callback(_clean_up, sqs, queues)
         if not as_json:
-            console.print(f"{records} records into two queues on {where}; some fail on purpose.")
+            console.print(f"{records} records into two queues on {where}; some fail on purpose.", soft_wrap=True)
         try:
             async with Poller(region=REGION, endpoint_url=aws, shutdown_timeout=10) as poller:
                 _map(poller, queues)

@@ -98,8 +98,9 @@ def _no_traceback_for_users(_logger: Any, _method: str, event: EventDict) -> Eve
 
 
 def _for_reading(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """The line begins with the mapping's name already, and no text may pretend to be a line of its own."""
-    event.pop("mapping", None)
+    """Leaves out what the sentence says already (and words for programs); no text may pretend to be a line."""
+    for known in ("mapping", "action", "untold"):
+        event.pop(known, None)
     for key, value in event.items():
         if isinstance(value, str):
             event[key] = "".join(char if char.isprintable() else " " for char in value)

@@ -7,6 +7,7 @@ not looked at.
 import asyncio
 import email.utils
 import itertools
+import os
 from collections import deque
 from typing import Any, Final, Self
 
@@ -78,7 +79,8 @@ class EmbeddedAws:
         try:
             self._server = await loop.create_server(lambda: _Connection(self), self.host, self.port)
         except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or error
+            # asyncio's own text has the address in it once more
+            reason = os.strerror(error.errno).lower() if isinstance(error, OSError) and error.errno else str(error)
             raise ListenError(
                 f"cannot listen on {self.host}:{self.port}: {reason}; choose another port, or 0 for a free one"
             ) from error

@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,6 +116,36 @@ def test_each_mistake_is_told_in_a_line(wrong: Wrong, embedded_aws: str, tmp_pat
     assert "Traceback" not in said
     for words in wrong.says:
         assert words in said, said
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only some systems have a device that is always full")
+@pytest.mark.parametrize("command", ["check", "demo --records 1 --seconds 0"])
+def test_output_that_cannot_be_written_is_told(command: str, tmp_path: Path) -> None:
+    """A full disk behind `>` is a sentence and exit code 1."""
+    (tmp_path / "poller.yaml").write_text(GOOD)
+    (tmp_path / "handlers.py").write_text(HANDLERS)
+    line = f"{sys.executable} -m poller {command} > /dev/full"
+    done = subprocess.run(
+        ["sh", "-c", line], check=False, cwd=tmp_path, env=daemon.environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "cannot be written: No space left on device" in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&- <&-"])
+def test_closed_standard_streams_do_no_harm(
+    closed: str, embedded_aws: str, sqs_client: Any, tmp_path: Path
+) -> None:
+    """GEN-5: the daemon works without them; its sockets do not get their numbers."""
+    queue = daemon.make_queue(sqs_client(embedded_aws), f"closed-{tmp_path.name}")
+    daemon.send(sqs_client(embedded_aws), queue["url"], ["one"])
+    mapping = {"EventSourceArn": queue["arn"], "FunctionName": FUNCTION}
+    daemon.write(tmp_path, mapping, handlers=HANDLERS)
+    line = f"exec {sys.executable} -m poller run --drain {closed}"
+    done = subprocess.run(["sh", "-c", line], check=False, cwd=tmp_path, env=daemon.environment(embedded_aws))
+    assert done.returncode == 0
+    assert daemon.empty(sqs_client(embedded_aws), queue["url"])
 
 
 def test_a_busy_port_is_told(embedded_aws: str, sqs_client: Any, tmp_path: Path) -> None:

@@ -93,7 +93,8 @@ def test_a_terminal_gets_coloured_lines_and_a_pipe_json():
 
     assert "\x1b[" in terminal.getvalue()
     assert terminal.getvalue().count("orders") == 1
-    assert "state_changed" in terminal.getvalue()
+    assert "number" in terminal.getvalue()
+    assert "state_changed" not in terminal.getvalue(), "words for programs"
     assert json_lines(pipe)[0]["event"] == "orders: Enabled"
 
 
