@@ -70,7 +70,7 @@ class Held:
 
     def refreshed(self, batch: Batch) -> Batch:
         """The batch with the newest receipts; mostly the batch itself."""
-        if self._renewed.isdisjoint([message.id for message in batch.messages]):
+        if not self._renewed or self._renewed.isdisjoint([message.id for message in batch.messages]):
             return batch
         return replace(batch, messages=self.newest(batch.messages))
 
