@@ -194,6 +194,7 @@ class Coordinator:
         first.append(Described(facts))
         self._machine, self._driver = machine, driver
         self._become(MappingState.ENABLED if self._enabled else MappingState.DISABLED)
+        self._know(None)
         try:
             await driver.run(*first)
         finally:
@@ -225,7 +226,6 @@ class Coordinator:
         conflict = visibility_conflict(facts.visibility_timeout, self.mapping)
         if conflict is not None:
             raise SourceError(SourceProblem.REFUSED, conflict)
-        self._know(None)
         return source, facts
 
     async def _unless_stopped(self, work: Awaitable[T]) -> T | None:
