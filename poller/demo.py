@@ -71,8 +71,7 @@ async def run_demo(records: int, seconds: float, aws: str | None, *, as_json: bo
                     with contextlib.suppress(TimeoutError):  # the summary tells what is missing
                         async with asyncio.timeout(DRAIN_DEADLINE):
                             await poller.drain()
-            for queue in queues:
-                await _read_dead(sqs, queue)
+            await asyncio.gather(*(_read_dead(sqs, queue) for queue in queues))
         except (BotoCoreError, ClientError, OSError) as error:
             raise PollerError(f"{where} failed while the demo ran: {error}") from error
     return _summary([queue.ledger for queue in queues], as_json=as_json, console=console)
