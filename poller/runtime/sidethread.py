@@ -7,15 +7,10 @@ import asyncio
 import concurrent.futures
 import logging
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-try:
-    import uvloop
-except ImportError:  # there is none for Windows and PyPy: asyncio's own loop does
-    _new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
-else:
-    _new_loop = uvloop.new_event_loop
+from poller.eventloop import new_event_loop
 
 _T = TypeVar("_T")
 _log = logging.getLogger("poller")
@@ -69,7 +64,7 @@ class SideThread:
 
     def _main(self) -> None:
         try:
-            with asyncio.Runner(loop_factory=_new_loop) as runner:
+            with asyncio.Runner(loop_factory=new_event_loop) as runner:
                 runner.run(self._serve())
         except BaseException:
             _log.exception("the side thread ended: this is a bug in poller", extra={"action": "side_thread_died"})

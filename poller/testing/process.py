@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 
 from poller.errors import ListenError
+from poller.eventloop import new_event_loop
 from poller.testing.server import EmbeddedAws
 
 _START_DEADLINE = 30.0
@@ -25,20 +26,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A backlog of 100,000 messages is 100,000 objects that are no garbage: look through them less often.
     gc.set_threshold(50_000, 20, 100)
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(_serve(options.host, options.port, options.with_parent))
     except ListenError as error:
         print(f"poller: {error}", file=sys.stderr)  # noqa: T201 - this is a command
         return error.exit_code
     return 0
-
-
-def _loop_factory() -> "type[asyncio.AbstractEventLoop] | None":
-    try:
-        import uvloop  # noqa: PLC0415 - not on every platform
-    except ImportError:
-        return None
-    return uvloop.Loop
 
 
 async def _serve(host: str, port: int, with_parent: bool) -> None:
