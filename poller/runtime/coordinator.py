@@ -119,8 +119,7 @@ class Coordinator:
         self.request(Request.PAUSE)
         if self._driver is not None:
             await self._driver.rest()
-        if not self._enabled:
-            self._become(MappingState.DISABLED)
+        self._become(MappingState.DISABLED)  # if it was resumed, there is no way from there to here
 
     def resume(self) -> None:
         """Receives again. Raises ConfigurationError for a mapping that has ended, as a drained one has."""

@@ -123,11 +123,10 @@ class Driver:
 
     async def rest(self) -> None:
         """Waits until the machine, paused, holds nothing and waits for nothing; or until it goes on, or ended."""
-        if self._rested or self._finished.done():
-            return
-        if self._at_rest is None or self._at_rest.done():
-            self._at_rest = asyncio.get_running_loop().create_future()
-        await asyncio.shield(self._at_rest)
+        while not (self._rested or self._finished.done()):
+            if self._at_rest is None or self._at_rest.done():
+                self._at_rest = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._at_rest)
 
     def feed(self, event: Event) -> None:
         """A fact; ignored once the machine has finished. A bug in here ends `run` with its exception."""

@@ -32,6 +32,7 @@ class InMemory(Service):
         super().__init__(**{"shutdown_timeout": 3600.0} | settings)
         self.clock = ManualClock()
         self.queues: dict[str, FakeQueue] = {}
+        self.beside = 0
 
     async def _open(self, mapping: EventSourceMapping) -> Any:
         queue = self.queue(mapping.arn.name)
@@ -39,7 +40,11 @@ class InMemory(Service):
 
     @contextlib.asynccontextmanager
     async def _open_beside(self, mapping: EventSourceMapping) -> Any:
-        yield self.queue(mapping.arn.name)
+        self.beside += 1
+        try:
+            yield self.queue(mapping.arn.name)
+        finally:
+            self.beside -= 1
 
     def queue(self, name: str) -> FakeQueue:
         if name not in self.queues:
@@ -273,8 +278,7 @@ async def test_deaf_handlers_of_several_mappings_get_their_grace_together(monkey
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            async with asyncio.timeout(DEADLINE):
-                await both.wait()
+            await both.wait()
 
     service = InMemory(shutdown_timeout=0.1)
     async with service:
@@ -305,6 +309,9 @@ async def test_a_heartbeat_extends_receipts_while_the_service_runs():
         go_on.set()
         await until(lambda: not service.queue("orders").bodies(), "the delete")
         await until(lambda: not machine._leases, "the heartbeat to let go")
+        assert service.beside == 1
+        await service.while_time_passes(service.remove(coordinator.mapping.uuid))
+        assert service.beside == 0
 
 
 async def test_a_heartbeat_without_a_connection_keeps_nobody_from_leaving(caplog: pytest.LogCaptureFixture):

@@ -156,6 +156,32 @@ async def test_a_pause_that_is_taken_back_ends(queue: FakeQueue, clock: ManualCl
     assert states() == ["Creating", "Enabled", "Disabling", "Enabling", "Enabled"]
 
 
+async def test_a_pause_taken_back_and_asked_for_again_waits_again(
+    queue: FakeQueue, clock: ManualClock, states: Any
+):
+    """API-8: nobody is told Disabled while a handler works."""
+    life = Life(queue)
+    life.coordinator.start()
+    await life.polling()
+    queue.send("one")
+    await life.invoked()
+    first = asyncio.create_task(life.coordinator.pause())
+    await turns()
+    life.coordinator.resume()
+    second = asyncio.create_task(life.coordinator.pause())
+    await turns()
+    clock.advance(20)
+    await turns()
+    assert life.state == "Disabling"
+    assert not first.done()
+    assert not second.done()
+    life.hands.end()
+    async with asyncio.timeout(DEADLINE):
+        await asyncio.gather(first, second)
+    await stopped(life, clock)
+    assert states() == ["Creating", "Enabled", "Disabling", "Enabling", "Enabled", "Disabling", "Disabled"]
+
+
 async def test_a_pause_that_nobody_waits_for_any_more_still_holds(queue: FakeQueue, clock: ManualClock):
     """API-8."""
     life = Life(queue)
@@ -258,9 +284,11 @@ async def test_cfg_44_a_handler_that_may_take_longer_than_the_queue_waits_is_ref
 
 async def test_a_bug_while_opening_is_a_crash_like_any_other(queue: FakeQueue, clock: ManualClock):
     """API-16: nobody waits for ever for the first look, and the mapping comes up."""
-    life = Life(queue, answers=(ZeroDivisionError("planted"),))
+    open_now = asyncio.Event()
+    life = Life(queue, answers=(ZeroDivisionError("planted"), open_now.wait()))
     life.coordinator.start()
     assert await asyncio.wait_for(asyncio.shield(life.coordinator.first_attempt), DEADLINE) is None
+    open_now.set()
     await life.polling()
     assert life.stats.worker_restarts["crash"] == 1
     assert life.stats.crashed is None
