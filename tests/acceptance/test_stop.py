@@ -108,7 +108,7 @@ def test_one_wish_told_twice_is_no_second_one(
     client = sqs_client(embedded_aws)
     queue = daemon.make_queue(client, f"echo-{tmp_path.name}", visibility=300)
     daemon.send(client, queue["url"], ["one"])
-    daemon.write(tmp_path, mapping(queue, "two_seconds"), handlers=HANDLERS, ShutdownTimeoutInSeconds=30)
+    daemon.write(tmp_path, mapping(queue, "two_seconds"), handlers=HANDLERS, ShutdownTimeoutInSeconds=10)
     with daemon.running(tmp_path, daemon.environment(embedded_aws)) as running:
         daemon.wait_for(lambda: daemon.written(tmp_path / "seen.txt"), "the invocation")
         # two of a kind may reach it as one; of both kinds each arrives
