@@ -283,7 +283,8 @@ async def test_deaf_handlers_of_several_mappings_get_their_grace_together(monkey
     service = InMemory(shutdown_timeout=0.1)
     async with service:
         for name in ("a", "b"):
-            service.add(mapping_of(name), handler)
+            service.queues[name] = FakeQueue(name, clock=service.clock, attributes={"VisibilityTimeout": "900"})
+            service.add(mapping_of(name, timeout=900.0), handler)
             service.queue(name).send("one")
         for name in ("a", "b"):
             await until(lambda name=name: service.coordinators[name].gauges().in_flight_messages, "the invocation")
