@@ -12,6 +12,7 @@ from types import FrameType
 
 from aiohttp import web
 from rich.console import Console
+from rich.constrain import Constrain
 from rich.live import Live
 
 from poller import logs
@@ -151,7 +152,10 @@ async def _shown(service: Service, console: Console) -> AsyncIterator[None]:
         yield
         return
     with Live(
-        get_renderable=lambda: table(mappings_status(service.metrics)),
+        # the terminal writes ^C behind the last line: were that full, the table would be a line higher than known
+        get_renderable=lambda: Constrain(
+            table(mappings_status(service.metrics)), max(1, console.width - len("^C") - 1)
+        ),
         console=console,
         refresh_per_second=REFRESH_PER_SECOND,
         transient=True,
