@@ -105,7 +105,11 @@ def check(path: Path, *, online: bool, as_json: bool) -> None:
     "--seconds", type=click.FloatRange(0, 3600), default=6.0, show_default=True, help="Feed for so long."
 )
 @click.option("--records", type=click.IntRange(1, 1_000_000), default=2400, show_default=True, help="How many.")
-@click.option("--aws", metavar="URL", help="Use the AWS at this URL (moto, ministack, LocalStack, AWS itself).")
+@click.option(
+    "--aws",
+    metavar="URL",
+    help="Use the AWS at this URL: AWS itself or a stand-in. moto now and then breaks the order of FIFO queues.",
+)
 @_as_json
 def demo(*, seconds: float, records: int, aws: str | None, as_json: bool) -> None:
     """Feed a standard and a FIFO queue, fail some on purpose, account for every record."""
