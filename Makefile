@@ -1,7 +1,7 @@
 # `make demo` and `make test` are the only set-up commands: both install what they need into .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
-JOBS ?= 4
+JOBS ?= 6
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint unit bench clean
@@ -23,10 +23,10 @@ lint: install ## format, lint, types, import contracts, clauses without a test
 	$(BIN)/python tests/clauses.py
 
 unit: install ## the tests that start no process
-	$(BIN)/pytest -n $(JOBS) tests/unit tests/property
+	$(BIN)/pytest -n $(JOBS) --dist worksteal tests/unit tests/property
 
 test: lint ## all checks and all tests
-	$(BIN)/pytest -n $(JOBS) tests
+	$(BIN)/pytest -n $(JOBS) --dist worksteal tests
 
 bench: install ## the figures of the README
 	$(BIN)/python tests/bench/run.py
