@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from poller.core.fact import fact
 from poller.core.model import InvocationResult, JsonObject, QueueFacts
 
 
@@ -43,7 +44,7 @@ class QueueSource(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Invocation:
     """One call of a function: the event, and what its context tells. `deadline` is a monotonic second."""
 

@@ -49,8 +49,9 @@ _RETRY_REASONS = {
 
 
 class Telemetry:
-    """Watches one mapping. The driver calls `on_event` before its machine sees the event, `on_command` for each
-    command in order, both from the event loop's thread, and `invoked` right before it feeds an Invoked.
+    """Watches one mapping. The driver looks up each event (before its machine sees it) and each command (in order)
+    in `words` and calls what it finds with it and the time, from the event loop's thread; a word that is not there
+    is nothing to tell. It calls `invoked` right before it feeds an Invoked.
     """
 
     def __init__(self, stats: MappingStats, logger: logging.Logger | None = None) -> None:
@@ -63,7 +64,7 @@ class Telemetry:
         self._failed_at = 0.0
         self._releasing: dict[str, ReleaseReason] = {}
         self._undeleted: set[str] = set()
-        self._events: dict[type[Event], Callable[[Any, Instant], None]] = {
+        self.words: dict[type[Event | Command], Callable[[Any, Instant], None]] = {
             Received: self._received,
             Deleted: self._deleted,
             ReceiveFailed: self._receive_failed,
@@ -71,8 +72,6 @@ class Telemetry:
             Extended: self._extended,
             Described: self._described,
             Requested: self._requested,
-        }
-        self._commands: dict[type[Command], Callable[[Any, Instant], None]] = {
             Receive: self._receive,
             Invoke: self._invoke,
             Settled: self._settled,
@@ -82,18 +81,6 @@ class Telemetry:
         }
 
     # --- what the driver calls ---
-
-    def on_event(self, event: Event, now: Instant) -> None:
-        """An event is about to go into the machine."""
-        tell = self._events.get(type(event))
-        if tell is not None:
-            tell(event, now)
-
-    def on_command(self, command: Command, now: Instant) -> None:
-        """A command came out of the machine."""
-        tell = self._commands.get(type(command))
-        if tell is not None:
-            tell(command, now)
 
     def invoked(self, seconds: float) -> None:
         """The function ran for `seconds`; the Settled that follows says with what outcome."""

@@ -4,7 +4,8 @@ Everything here runs once for each message: bodies are passed on as they are, ne
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from operator import itemgetter
 from typing import Any, Final
 
@@ -25,6 +26,8 @@ RECORD_SEPARATOR: Final = len(b",")
 
 _USUAL: Final = ("MessageId", "ReceiptHandle", "Body", "MD5OfBody", "Attributes")
 _usual: Final = itemgetter(*_USUAL)
+# Message(*fields) without the function in Python that a NamedTuple has for it
+_message: Final[Callable[[tuple[Any, ...]], Message]] = partial(tuple.__new__, Message)
 
 
 def make_messages(
@@ -52,7 +55,7 @@ def make_messages(
             identifier, receipt, body, md5_of_body, attributes = _usual(wire)
         except KeyError:
             identifier, receipt, body, md5_of_body, attributes = map(get, _USUAL)
-        if not (identifier and receipt and isinstance(identifier, str) and isinstance(receipt, str)):
+        if not (identifier and receipt and type(identifier) is str and type(receipt) is str):
             continue
         try:
             "".join(attributes.values())  # the quickest way to see that all of them are strings
@@ -85,19 +88,18 @@ def make_messages(
         except orjson.JSONEncodeError:
             size = record_size(record)
         count = attributes.get("ApproximateReceiveCount")
-        messages.append(
-            Message(
-                identifier,
-                receipt,
-                attributes.get("MessageGroupId") if fifo else None,
-                1 if count == "1" else max(1, _integer(count, 1)),
-                sent_at,
-                size,
-                lease_until,
-                record,
-                received_at,
-            )
+        fields = (
+            identifier,
+            receipt,
+            attributes.get("MessageGroupId") if fifo else None,
+            1 if count == "1" else max(1, _integer(count, 1)),
+            sent_at,
+            size,
+            lease_until,
+            record,
+            received_at,
         )
+        messages.append(_message(fields))
     return messages
 
 

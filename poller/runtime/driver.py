@@ -78,6 +78,7 @@ class Driver:
         self._dispatcher = dispatcher
         self._clock = clock
         self._telemetry = telemetry
+        self._words = telemetry.words
         self._beats = beats
         self._tasks = asyncio.TaskGroup()
         self._crew = Crew(self._tasks)
@@ -134,11 +135,13 @@ class Driver:
             self._step(event, self._clock.now())
 
     def _step(self, event: Event, now: Instant) -> None:
-        telemetry = self._telemetry
+        words = self._words
         try:
-            telemetry.on_event(event, now)
+            if (tell := words.get(type(event))) is not None:
+                tell(event, now)
             for command in self._machine.handle(event, now):
-                telemetry.on_command(command, now)
+                if (tell := words.get(type(command))) is not None:
+                    tell(command, now)
                 self._execute(command)
             if now.mono >= self._asked_at + ASK_EVERY or not self._asking:
                 self._arm(now)

@@ -71,6 +71,13 @@ def telemetry(stats, caplog):
     return Telemetry(stats)
 
 
+def tell(telemetry, word, now):
+    """As the driver does it."""
+    told = telemetry.words.get(type(word))
+    if told is not None:
+        told(word, now)
+
+
 def message(name="m0", receives=1, sent_at=WALL):
     return Message(
         id=name,
@@ -110,8 +117,8 @@ def actions(caplog, level=logging.INFO):
 
 def test_received_messages_are_counted_and_timed_met_1(telemetry, stats):
     """MET-1: PolledEventCount."""
-    telemetry.on_command(Receive(7, 10, 20, None, 30.0), at(10.0))
-    telemetry.on_event(Received(7, wire("1", "2", "1"), 2_345), at(10.2))
+    tell(telemetry, Receive(7, 10, 20, None, 30.0), at(10.0))
+    tell(telemetry, Received(7, wire("1", "2", "1"), 2_345), at(10.2))
 
     assert stats.polls == {"records": 1, "empty": 0, "throttled": 0, "error": 0}
     assert stats.polled_events == 3
@@ -126,8 +133,8 @@ def test_received_messages_are_counted_and_timed_met_1(telemetry, stats):
 
 def test_an_empty_poll_adds_no_event_met_1(telemetry, stats):
     """MET-1: an empty poll emits 0."""
-    telemetry.on_command(Receive(1, 10, 20, None, 30.0), at(10.0))
-    telemetry.on_event(Received(1, [], 80), at(30.0))
+    tell(telemetry, Receive(1, 10, 20, None, 30.0), at(10.0))
+    tell(telemetry, Received(1, [], 80), at(30.0))
 
     assert stats.polls["empty"] == 1
     assert stats.polls["records"] == stats.polled_events == stats.polled_bytes == 0
@@ -136,13 +143,13 @@ def test_an_empty_poll_adds_no_event_met_1(telemetry, stats):
 
 def test_nothing_is_filtered_without_a_filter_met_2(telemetry, stats):
     """MET-2: 0 for messages that match."""
-    telemetry.on_event(Received(1, wire("1"), 10), at(1.0))
+    tell(telemetry, Received(1, wire("1"), 10), at(1.0))
 
     assert stats.filtered_events == 0
 
 
 def test_wire_messages_without_a_receive_count_are_new_ones(telemetry, stats):
-    telemetry.on_event(Received(1, [{"MessageId": "x"}, {"Attributes": None}, *wire("3", "1")], 10), at(1.0))
+    tell(telemetry, Received(1, [{"MessageId": "x"}, {"Attributes": None}, *wire("3", "1")], 10), at(1.0))
 
     assert stats.polled_events == 4
     assert stats.redelivered_events == 1
@@ -150,8 +157,8 @@ def test_wire_messages_without_a_receive_count_are_new_ones(telemetry, stats):
 
 @pytest.mark.parametrize("problem", SourceProblem)
 def test_a_failed_poll_is_counted_by_what_it_was(telemetry, stats, problem):
-    telemetry.on_command(Receive(1, 10, 20, None, 30.0), at(1.0))
-    telemetry.on_event(ReceiveFailed(1, problem, "the queue said no"), at(2.0))
+    tell(telemetry, Receive(1, 10, 20, None, 30.0), at(1.0))
+    tell(telemetry, ReceiveFailed(1, problem, "the queue said no"), at(2.0))
 
     outcome = "throttled" if problem is SourceProblem.THROTTLED else "error"
     assert {key: count for key, count in stats.polls.items() if count} == {outcome: 1}
@@ -163,19 +170,19 @@ def test_a_failed_poll_is_counted_by_what_it_was(telemetry, stats, problem):
 
 def test_an_outage_of_an_hour_is_no_flood_and_its_end_is_told(telemetry, stats, caplog):
     for second in range(3_600):
-        telemetry.on_event(ReceiveFailed(1, SourceProblem.UNREACHABLE, "connection refused"), at(float(second)))
+        tell(telemetry, ReceiveFailed(1, SourceProblem.UNREACHABLE, "connection refused"), at(float(second)))
     lines = [record for record in caplog.records if record.action == "poll_failed"]
 
     assert len(lines) == 3_600 / TELL_EVERY
     assert lines[0].untold == 0
     assert lines[1].untold == TELL_EVERY - 1
     assert "29 more like this" in lines[1].getMessage()
-    telemetry.on_event(Received(2, [], 0), at(3_600.0))
+    tell(telemetry, Received(2, [], 0), at(3_600.0))
     assert caplog.records[-1].getMessage() == "orders: receiving again after 3600 failures in 3600 s"
     assert caplog.records[-1].action == "poll_recovered"
     assert stats.last_problem is None
     told = len(caplog.records)
-    telemetry.on_event(Received(3, [], 0), at(3_601.0))
+    tell(telemetry, Received(3, [], 0), at(3_601.0))
     assert len(caplog.records) == told, "the end of an outage is told once"
 
 
@@ -183,39 +190,39 @@ def test_an_outage_of_an_hour_is_no_flood_and_its_end_is_told(telemetry, stats, 
 
 
 def test_the_wait_goes_on_through_an_outage(telemetry, stats):
-    telemetry.on_event(Received(1, [], 0), at(100.0))
+    tell(telemetry, Received(1, [], 0), at(100.0))
     for poll, second in enumerate(range(101, 160, 3), start=2):
-        telemetry.on_command(Receive(poll, 10, 20, None, 30.0), at(float(second)))
-        telemetry.on_event(ReceiveFailed(poll, SourceProblem.SERVER, "500"), at(second + 1.0))
+        tell(telemetry, Receive(poll, 10, 20, None, 30.0), at(float(second)))
+        tell(telemetry, ReceiveFailed(poll, SourceProblem.SERVER, "500"), at(second + 1.0))
 
     assert stats.waiting_since == 101.0
 
 
 def test_a_rest_with_every_slot_busy_is_no_wait(telemetry, stats):
-    telemetry.on_event(Received(1, wire("1"), 1), at(100.0))
-    telemetry.on_command(Receive(2, 10, 20, None, 30.0), at(700.0))
+    tell(telemetry, Received(1, wire("1"), 1), at(100.0))
+    tell(telemetry, Receive(2, 10, 20, None, 30.0), at(700.0))
 
     assert stats.waiting_since == 700.0
 
 
 def test_a_second_poll_beside_a_hanging_one_does_not_renew_the_wait(telemetry, stats):
-    telemetry.on_command(Receive(1, 10, 20, None, 30.0), at(100.0))
-    telemetry.on_command(Receive(2, 10, 20, None, 30.0), at(140.0))
+    tell(telemetry, Receive(1, 10, 20, None, 30.0), at(100.0))
+    tell(telemetry, Receive(2, 10, 20, None, 30.0), at(140.0))
 
     assert stats.waiting_since == 100.0
 
 
 def test_a_long_rest_after_a_failure_ends_the_wait(telemetry, stats):
-    telemetry.on_event(ReceiveFailed(1, SourceProblem.SERVER, "500"), at(100.0))
-    telemetry.on_command(Receive(2, 10, 20, None, 30.0), at(700.0))
+    tell(telemetry, ReceiveFailed(1, SourceProblem.SERVER, "500"), at(100.0))
+    tell(telemetry, Receive(2, 10, 20, None, 30.0), at(700.0))
 
     assert stats.waiting_since == 700.0
 
 
 def test_resuming_begins_the_wait_anew(telemetry, stats):
-    telemetry.on_event(ReceiveFailed(1, SourceProblem.SERVER, "500"), at(100.0))
-    telemetry.on_event(Requested(Request.RESUME), at(120.0))
-    telemetry.on_command(Receive(2, 10, 20, None, 30.0), at(121.0))
+    tell(telemetry, ReceiveFailed(1, SourceProblem.SERVER, "500"), at(100.0))
+    tell(telemetry, Requested(Request.RESUME), at(120.0))
+    tell(telemetry, Receive(2, 10, 20, None, 30.0), at(121.0))
 
     assert stats.waiting_since == 121.0
 
@@ -225,8 +232,8 @@ def test_resuming_begins_the_wait_anew(telemetry, stats):
 
 def test_every_attempt_counts_its_messages_met_3(telemetry, stats):
     """MET-3: records sent in invocation attempts; retries count again."""
-    telemetry.on_command(Invoke(batch()), at(5.0))
-    telemetry.on_command(Invoke(batch(not_invoked=1)), at(6.0))
+    tell(telemetry, Invoke(batch()), at(5.0))
+    tell(telemetry, Invoke(batch(not_invoked=1)), at(6.0))
 
     assert stats.invoked_events == 20
 
@@ -235,8 +242,8 @@ def test_size_wait_and_age_are_those_of_the_first_dispatch(telemetry, stats):
     held = (*messages(2, sent_at=WALL + 1.0), message("again", receives=2, sent_at=WALL - 500.0))
     first = batch(held, trigger=BatchTrigger.WINDOW)
 
-    telemetry.on_command(Invoke(first), at(5.0))
-    telemetry.on_command(Invoke(batch(held, not_invoked=1, trigger=BatchTrigger.WINDOW)), at(9.0))
+    tell(telemetry, Invoke(first), at(5.0))
+    tell(telemetry, Invoke(batch(held, not_invoked=1, trigger=BatchTrigger.WINDOW)), at(9.0))
 
     assert {key: count for key, count in stats.batches.items() if count} == {"window": 1}
     assert (stats.batch_events.count, stats.batch_events.total) == (1, 3.0)
@@ -247,10 +254,10 @@ def test_size_wait_and_age_are_those_of_the_first_dispatch(telemetry, stats):
 
 def test_a_success_is_counted_with_its_duration(telemetry, stats, caplog):
     done = batch()
-    telemetry.on_command(Invoke(done), at(5.0))
+    tell(telemetry, Invoke(done), at(5.0))
     telemetry.invoked(0.25)
-    telemetry.on_event(Invoked(done, Succeeded(b"null")), at(5.3))
-    telemetry.on_command(settled(InvocationOutcome.SUCCESS, succeeded=done.messages, of=done), at(5.3))
+    tell(telemetry, Invoked(done, Succeeded(b"null")), at(5.3))
+    tell(telemetry, settled(InvocationOutcome.SUCCESS, succeeded=done.messages, of=done), at(5.3))
 
     assert {key: count for key, count in stats.invocations.items() if count} == {"success": 1}
     durations = {key: (h.count, h.total) for key, h in stats.invocation_duration.items() if h.count}
@@ -267,9 +274,7 @@ def test_a_failed_attempt_counts_all_its_messages_met_4(telemetry, stats, outcom
     """MET-4: FailedInvokeEventCount."""
     failed = batch()
     telemetry.invoked(1.0)
-    telemetry.on_command(
-        settled(InvocationOutcome(outcome), failed=failed.messages, detail="ValueError: no"), at(5.0)
-    )
+    tell(telemetry, settled(InvocationOutcome(outcome), failed=failed.messages, detail="ValueError: no"), at(5.0))
 
     assert stats.failed_invoke_events == 10
     assert stats.invocations[InvocationOutcome(outcome)] == 1
@@ -283,7 +288,7 @@ def test_a_partial_failure_counts_what_the_function_listed_met_4(telemetry, stat
     """MET-4: the partial counts are per record."""
     held = messages(10)
     telemetry.invoked(1.0)
-    telemetry.on_command(settled(InvocationOutcome.PARTIAL, held[:7], held[7:], "3 items"), at(5.0))
+    tell(telemetry, settled(InvocationOutcome.PARTIAL, held[:7], held[7:], "3 items"), at(5.0))
 
     assert stats.failed_invoke_events == 3
     assert stats.succeeded_events == 7
@@ -296,7 +301,7 @@ def test_a_partial_failure_counts_what_the_function_listed_met_4(telemetry, stat
     [("throttled", "throttled"), ("error", "error"), ("timeout", "timeout"), ("invalid_response", "error")],
 )
 def test_a_batch_that_stays_with_us_is_a_retry(telemetry, stats, caplog, outcome, reason):
-    telemetry.on_command(settled(InvocationOutcome(outcome), detail="busy", retry_in=2.0), at(5.0))
+    tell(telemetry, settled(InvocationOutcome(outcome), detail="busy", retry_in=2.0), at(5.0))
 
     assert {key: count for key, count in stats.retries.items() if count} == {reason: 1}
     assert stats.retried_events == 10
@@ -305,15 +310,15 @@ def test_a_batch_that_stays_with_us_is_a_retry(telemetry, stats, caplog, outcome
 
 
 def test_a_batch_that_comes_back_by_the_queue_is_no_retry_of_ours(telemetry, stats):
-    telemetry.on_command(settled(InvocationOutcome.ERROR, failed=messages(10), detail="x"), at(5.0))
+    tell(telemetry, settled(InvocationOutcome.ERROR, failed=messages(10), detail="x"), at(5.0))
 
     assert sum(stats.retries.values()) == 0
 
 
 def test_a_batch_given_up_before_it_ran_has_no_duration(telemetry, stats):
     telemetry.invoked(1.0)
-    telemetry.on_command(settled(InvocationOutcome.SUCCESS, messages(1)), at(4.0))
-    telemetry.on_command(settled(InvocationOutcome.ERROR, failed=messages(1), detail="too large"), at(5.0))
+    tell(telemetry, settled(InvocationOutcome.SUCCESS, messages(1)), at(4.0))
+    tell(telemetry, settled(InvocationOutcome.ERROR, failed=messages(1), detail="too large"), at(5.0))
 
     assert stats.invocations[InvocationOutcome.ERROR] == 1
     assert stats.invocation_duration[InvocationOutcome.ERROR].count == 0
@@ -321,11 +326,9 @@ def test_a_batch_given_up_before_it_ran_has_no_duration(telemetry, stats):
 
 def test_equal_failures_are_told_once_and_different_ones_apart(telemetry, caplog):
     for number in range(5):
-        telemetry.on_command(
-            settled(InvocationOutcome.ERROR, detail=f"ValueError: order {number}"), at(5.0 + number)
-        )
-    telemetry.on_command(settled(InvocationOutcome.ERROR, detail="KeyError: 7"), at(11.0))
-    telemetry.on_command(settled(InvocationOutcome.TIMEOUT, detail="KeyError: 7"), at(12.0))
+        tell(telemetry, settled(InvocationOutcome.ERROR, detail=f"ValueError: order {number}"), at(5.0 + number))
+    tell(telemetry, settled(InvocationOutcome.ERROR, detail="KeyError: 7"), at(11.0))
+    tell(telemetry, settled(InvocationOutcome.TIMEOUT, detail="KeyError: 7"), at(12.0))
 
     assert [record.untold for record in caplog.records] == [0, 0, 0]
 
@@ -336,8 +339,8 @@ def test_equal_failures_are_told_once_and_different_ones_apart(telemetry, caplog
 def test_only_what_was_deleted_counts_as_deleted_met_5(telemetry, stats, caplog):
     """MET-5: a failed delete emits 0."""
     held = messages(10)
-    telemetry.on_event(Deleted(held, ()), at(5.0))
-    telemetry.on_event(Deleted(held, held[8:], "InternalError"), at(6.0))
+    tell(telemetry, Deleted(held, ()), at(5.0))
+    tell(telemetry, Deleted(held, held[8:], "InternalError"), at(6.0))
 
     assert stats.deleted_events == 18
     assert stats.delete_failures == 2
@@ -346,19 +349,19 @@ def test_only_what_was_deleted_counts_as_deleted_met_5(telemetry, stats, caplog)
 
 def test_messages_given_back_are_counted_by_reason_once_sqs_agreed(telemetry, stats, caplog):
     stopped, failed = messages(3), (message("f"),)
-    telemetry.on_command(ChangeVisibility(stopped, (0, 0, 0), ReleaseReason.STOP), at(5.0))
-    telemetry.on_command(ChangeVisibility(failed, (60,), ReleaseReason.FAILED), at(5.0))
+    tell(telemetry, ChangeVisibility(stopped, (0, 0, 0), ReleaseReason.STOP), at(5.0))
+    tell(telemetry, ChangeVisibility(failed, (60,), ReleaseReason.FAILED), at(5.0))
     assert sum(stats.released_events.values()) == 0
 
-    telemetry.on_event(VisibilityChanged(failed, ()), at(5.1))
-    telemetry.on_event(VisibilityChanged(stopped, stopped[:1]), at(5.2))
+    tell(telemetry, VisibilityChanged(failed, ()), at(5.1))
+    tell(telemetry, VisibilityChanged(stopped, stopped[:1]), at(5.2))
 
     assert stats.released_events == {"failed": 1, "stop": 2, "group_blocked": 0}
     assert actions(caplog) == ["release_failed"]
 
 
 def test_heartbeats_are_counted_for_each_message(telemetry, stats, caplog):
-    telemetry.on_event(Extended(("a", "b", "c"), 99.0), at(5.0))
+    tell(telemetry, Extended(("a", "b", "c"), 99.0), at(5.0))
     telemetry.extension_failed(2, "throttled", at(5.0))
 
     assert stats.visibility_extensions == {"success": 3, "error": 2}
@@ -367,7 +370,7 @@ def test_heartbeats_are_counted_for_each_message(telemetry, stats, caplog):
 
 def test_messages_done_after_their_receipt_ran_out_are_likely_duplicates(telemetry, stats, caplog):
     held = messages(10)
-    telemetry.on_command(settled(InvocationOutcome.SUCCESS, held, stale=4), at(5.0))
+    tell(telemetry, settled(InvocationOutcome.SUCCESS, held, stale=4), at(5.0))
 
     assert stats.visibility_lost_events == 4
     assert actions(caplog) == ["visibility_lost"]
@@ -375,12 +378,12 @@ def test_messages_done_after_their_receipt_ran_out_are_likely_duplicates(telemet
 
 def test_of_lapsed_leases_only_those_of_done_messages_are_likely_duplicates(telemetry, stats):
     held = messages(4)
-    telemetry.on_command(LeaseLapsed((message("never-ran"),), "not invoked in time"), at(5.0))
+    tell(telemetry, LeaseLapsed((message("never-ran"),), "not invoked in time"), at(5.0))
     assert stats.visibility_lost_events == 0
 
-    telemetry.on_event(Deleted(held, held, "unreachable"), at(6.0))
-    telemetry.on_event(Deleted(held[:1], (), ""), at(7.0))
-    telemetry.on_command(LeaseLapsed(held[1:], "not deleted in time"), at(8.0))
+    tell(telemetry, Deleted(held, held, "unreachable"), at(6.0))
+    tell(telemetry, Deleted(held[:1], (), ""), at(7.0))
+    tell(telemetry, LeaseLapsed(held[1:], "not deleted in time"), at(8.0))
 
     assert stats.visibility_lost_events == 3
 
@@ -390,7 +393,7 @@ def test_of_lapsed_leases_only_those_of_done_messages_are_likely_duplicates(tele
 
 def test_the_last_facts_of_the_queue_are_kept(telemetry, stats):
     facts = QueueFacts(visibility_timeout=30.0, visible=5, in_flight=6, delayed=7)
-    telemetry.on_event(Described(facts), at(5.0))
+    tell(telemetry, Described(facts), at(5.0))
 
     assert stats.queue is facts
 
@@ -409,7 +412,7 @@ def test_a_source_that_cannot_be_had_yet_is_told_and_forgotten_with_the_first_re
     assert stats.last_problem == stats.last_error == "denied: no sqs:GetQueueAttributes"
     assert stats.last_error_at == WALL + 2.0
     assert actions(caplog) == ["source_unavailable"]
-    telemetry.on_event(Received(1, [], 0), at(9.0))
+    tell(telemetry, Received(1, [], 0), at(9.0))
     assert stats.last_problem is None
 
 
@@ -437,7 +440,7 @@ def test_states_crashes_and_restarts_are_told(telemetry, stats, caplog):
 
 @pytest.mark.parametrize(("abandoned", "level"), [(0, logging.INFO), (3, logging.WARNING)])
 def test_the_end_is_told(telemetry, stats, caplog, abandoned, level):
-    telemetry.on_command(Finished(abandoned), at(5.0))
+    tell(telemetry, Finished(abandoned), at(5.0))
 
     assert stats.finished
     assert [(record.action, record.levelno) for record in caplog.records] == [("finished", level)]
@@ -475,9 +478,9 @@ def test_every_word_can_be_told_and_no_line_tells_a_body_or_a_receipt(telemetry,
     assert set(COMMANDS) == set(get_args(Command))
 
     for number, word in enumerate(EVENTS.values()):
-        telemetry.on_event(word, at(100.0 * number))
+        tell(telemetry, word, at(100.0 * number))
     for number, word in enumerate(COMMANDS.values(), start=len(EVENTS)):
-        telemetry.on_command(word, at(100.0 * number))
+        tell(telemetry, word, at(100.0 * number))
 
     assert len(caplog.records) >= 8
     for record in caplog.records:
@@ -520,12 +523,12 @@ def test_the_hot_path_calls_as_little_for_a_hundred_messages_as_for_ten(telemetr
         earlier = sys.getprofile()
         sys.setprofile(profile)
         try:
-            telemetry.on_command(receive, now)
-            telemetry.on_event(received, now)
-            telemetry.on_command(invoke, now)
+            tell(telemetry, receive, now)
+            tell(telemetry, received, now)
+            tell(telemetry, invoke, now)
             telemetry.invoked(0.01)
-            telemetry.on_command(ok, now)
-            telemetry.on_event(done, now)
+            tell(telemetry, ok, now)
+            tell(telemetry, done, now)
         finally:
             sys.setprofile(earlier)
         return seen
