@@ -13,6 +13,7 @@ from poller.core.backoff import delay
 from poller.core.model import Message
 
 ENTRIES = 10  # SQS: entries of one DeleteMessageBatch
+QUIET_MAX = 1_000  # far below the number at which permits.py lets nothing new in
 RETRY_FIRST = 0.2
 RETRY_CAP = 5.0
 
@@ -31,6 +32,11 @@ class Deletes:
 
     def __len__(self) -> int:
         return len(self._pending) + len(self._under_way) + len(self._later)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing waits to be sent or tried again, and few are under way."""
+        return not (self._pending or self._later) and len(self._under_way) <= QUIET_MAX
 
     def __contains__(self, message_id: str) -> bool:
         return message_id in self._pending or message_id in self._under_way or message_id in self._later

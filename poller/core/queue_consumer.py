@@ -182,6 +182,8 @@ class QueueConsumer:
                 self._on_invoked(batch, result, mono)
             case Deleted():
                 self._on_deleted(event, mono)
+                if self._mode is Mode.RUNNING and self._deletes.quiet and self._budget_at is None:
+                    return self._taken()  # on a busy queue every third event: it makes no room that was wanting
             case ReceiveFailed(poll):
                 self._receives.failed(poll, mono)
             case VisibilityChanged():
@@ -197,6 +199,9 @@ class QueueConsumer:
             case _:
                 assert_never(event)
         self._pump(mono)
+        return self._taken()
+
+    def _taken(self) -> list[Command]:
         commands, self._commands = self._commands, []
         return commands
 
