@@ -102,7 +102,7 @@ CASES = (
 
 @pytest.mark.parametrize("wrong", CASES, ids=lambda wrong: wrong.name)
 def test_each_mistake_is_told_in_a_line(wrong: Wrong, embedded_aws: str, tmp_path: Path) -> None:
-    """CFG-30, CFG-37, CFG-40, SUR-20: and nothing of it is a traceback."""
+    """CFG-30, CFG-37, CFG-40: and nothing of it is a traceback."""
     text = GOOD.replace(wrong.old, wrong.new) if wrong.old else GOOD
     (tmp_path / "poller.yaml").write_text(text)
     (tmp_path / "handlers.py").write_text(HANDLERS)
@@ -149,7 +149,7 @@ def test_closed_standard_streams_do_no_harm(
 
 
 def test_a_busy_port_is_told(embedded_aws: str, sqs_client: Any, tmp_path: Path) -> None:
-    """SUR-20: the port's owner is not ours; exit code 1, and the line says which setting to change."""
+    """The port's owner is not ours; exit code 1, and the line says which setting to change."""
     queue = daemon.make_queue(sqs_client(embedded_aws), f"busy-{tmp_path.name}")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -206,7 +206,7 @@ def test_no_permission_is_told(tmp_path: Path) -> None:
 
 
 def test_the_demo_needs_nothing_and_says_when_its_aws_is_away(tmp_path: Path) -> None:
-    """SUR-20: `poller demo --aws` on a port where nobody answers."""
+    """`poller demo --aws` on a port where nobody answers."""
     done = daemon.poller("demo", "--aws", "http://127.0.0.1:9", cwd=tmp_path, env=dict(os.environ))
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
