@@ -29,7 +29,7 @@ from rich.table import Table
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 NODE_HOME = ROOT / ".servers" / "bench-node"
-REPEATS = 3
+REPEATS = 5
 MESSAGES = {"poller": 400_000, "bare": 30_000, "node": 60_000}
 ENV = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | {
     "AWS_ACCESS_KEY_ID": "bench",
