@@ -294,29 +294,30 @@ class HttpClient:
             loop = self._loop = asyncio.get_running_loop()
         until = loop.time() + deadline
         request = b"%bContent-Length: %d\r\n%b\r\n%b" % (self._head, len(body), headers, body)
+        connection = self._reusable()
+        while True:
+            reused = connection is not None
+            if connection is None:
+                connection = await self._connect(loop, until)
+            waiter: asyncio.Future[HttpResponse] = loop.create_future()
+            connection.send(request, waiter, until, loop)
+            try:
+                return await waiter
+            except Disconnected as error:
+                if error.answered or not (idempotent and reused):
+                    raise
+                connection = None
+            finally:
+                if connection is not None and connection.waiter is waiter:
+                    connection.waiter = None  # cancelled: its answer may still come, for nobody
+                    connection.transport.abort()
+
+    def _reusable(self) -> _Connection | None:
         while self._idle:
             connection = self._idle.pop()
-            if connection.transport.is_closing():
-                continue
-            try:
-                return await self._exchange(loop, connection, request, until)
-            except Disconnected as error:
-                if error.answered or not idempotent:
-                    raise
-                break
-        return await self._exchange(loop, await self._connect(loop, until), request, until)
-
-    async def _exchange(
-        self, loop: asyncio.AbstractEventLoop, connection: _Connection, request: bytes, until: float
-    ) -> HttpResponse:
-        waiter: asyncio.Future[HttpResponse] = loop.create_future()
-        connection.send(request, waiter, until, loop)
-        try:
-            return await waiter
-        finally:
-            if connection.waiter is waiter:  # cancelled: its answer may still come, for nobody
-                connection.waiter = None
-                connection.transport.abort()
+            if not connection.transport.is_closing():
+                return connection
+        return None
 
     async def _connect(self, loop: asyncio.AbstractEventLoop, until: float) -> _Connection:
         if self._closing is not None:

@@ -4,7 +4,8 @@ GetQueueUrl and GetQueueAttributes take the same road: an SDK client would cost 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 import orjson
 
@@ -20,6 +21,8 @@ from poller.ports import Failure
 CALL_DEADLINE = 10.0
 ATTEMPTS = 3
 _IDS = tuple(map(str, range(10)))
+# what the usual answer says, by number of entries: compared, not read
+_ALL_DONE = tuple([{"Id": key} for key in _IDS[:count]] for count in range(11))
 _ATTRIBUTES = [
     "VisibilityTimeout",
     "ApproximateNumberOfMessages",
@@ -107,25 +110,28 @@ class SqsQueue:
             body["VisibilityTimeout"] = visibility_timeout
         return orjson.dumps(body)
 
-    async def delete(self, receipts: Sequence[str]) -> Sequence[Failure]:
+    def delete(self, receipts: Sequence[str]) -> Coroutine[Any, Any, Sequence[Failure]]:
         """DeleteMessageBatch of 1 to 10 receipts (SQS-26): what was refused, by index."""
         entries: list[JsonObject] = [
             {"Id": _IDS[i], "ReceiptHandle": receipt} for i, receipt in enumerate(receipts)
         ]
-        return await self._settle("DeleteMessageBatch", entries)
+        return self._settle("DeleteMessageBatch", entries)
 
-    async def change_visibility(self, receipts: Sequence[str], seconds: Sequence[int]) -> Sequence[Failure]:
+    def change_visibility(
+        self, receipts: Sequence[str], seconds: Sequence[int]
+    ) -> Coroutine[Any, Any, Sequence[Failure]]:
         """ChangeMessageVisibilityBatch of 1 to 10 receipts: what was refused, by index."""
         entries: list[JsonObject] = [
             {"Id": str(i), "ReceiptHandle": receipt, "VisibilityTimeout": timeout}
             for i, (receipt, timeout) in enumerate(zip(receipts, seconds, strict=True))
         ]
-        return await self._settle("ChangeMessageVisibilityBatch", entries)
+        return self._settle("ChangeMessageVisibilityBatch", entries)
 
     async def _settle(self, operation: str, entries: list[JsonObject]) -> Sequence[Failure]:
-        data = await self._ask(operation, {"QueueUrl": self._url, "Entries": entries})
+        body = {"QueueUrl": self._url, "Entries": entries}
+        answer = await self._wire.call(operation, body, deadline=CALL_DEADLINE, attempts=ATTEMPTS)
         try:
-            return _failures(data, len(entries))
+            return _failures(answer.data, len(entries))
         except (AttributeError, TypeError) as error:
             raise unreadable("sqs", operation, self._wire.host, "not a batch answer") from error
 
@@ -156,9 +162,9 @@ def _failures(data: JsonObject, sent: int) -> Sequence[Failure]:
     """What a batch answer refuses; an entry that it does not mention was not done either."""
     refused = data.get("Failed")
     done = data.get("Successful") or ()
-    succeeded = {entry.get("Id") for entry in done}
-    if not refused and succeeded.issuperset(_IDS[:sent]):
+    if not refused and done == _ALL_DONE[sent]:
         return ()
+    succeeded = {entry.get("Id") for entry in done}
     told = {entry.get("Id"): entry for entry in refused or ()}
     succeeded -= told.keys()
     failures = []

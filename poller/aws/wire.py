@@ -75,6 +75,7 @@ class WireClient:
         self.endpoint = endpoint
         self._prefix = PROTOCOLS[service].target + "."
         self._http = http
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._credentials = credentials
         self._clock = clock
         self._observe = observe
@@ -98,7 +99,9 @@ class WireClient:
         the deadline leaves room for it. The operation must be safe to repeat: an answer may have been lost.
         """
         payload = body if isinstance(body, bytes) else _encode(body)
-        loop = asyncio.get_running_loop()
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
         until = loop.time() + deadline
         try:
             # what nearly every call comes to, without another coroutine around it

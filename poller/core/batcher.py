@@ -91,7 +91,7 @@ class Batcher:
     def _numbered(
         self, messages: tuple[Message, ...], trigger: BatchTrigger, opened_at: float, size: int
     ) -> Batch:
-        batch = Batch(self._next_number, messages, trigger, opened_at, size)
+        batch = Batch(self._next_number, messages, trigger, opened_at, size, earliest_lease(messages))
         self._next_number += 1
         return batch
 
@@ -100,4 +100,10 @@ def shrunk(batch: Batch, kept: tuple[Message, ...]) -> Batch:
     """The batch with only these of its messages, in the order they had (BAT-6)."""
     if len(kept) == len(batch.messages):
         return batch
-    return replace(batch, messages=kept, size=event_size([message.size for message in kept]))
+    size = event_size([message.size for message in kept])
+    return replace(batch, messages=kept, size=size, lease_until=earliest_lease(kept))
+
+
+def earliest_lease(messages: tuple[Message, ...]) -> float:
+    """Until when the receipts of all of them are good (monotonic seconds)."""
+    return min([message.lease_until for message in messages], default=0.0)

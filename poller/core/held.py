@@ -7,6 +7,7 @@ bytes are taken from the process's budget for that long.
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
+from poller.core.batcher import earliest_lease
 from poller.core.budget import ByteBudget
 from poller.core.model import Batch, Message
 
@@ -72,7 +73,8 @@ class Held:
         """The batch with the newest receipts; mostly the batch itself."""
         if not self._renewed or self._renewed.isdisjoint([message.id for message in batch.messages]):
             return batch
-        return replace(batch, messages=self.newest(batch.messages))
+        newest = self.newest(batch.messages)
+        return replace(batch, messages=newest, lease_until=earliest_lease(newest))
 
     def stale(self, messages: tuple[Message, ...], now: float) -> tuple[Message, ...]:
         """Those whose receipts have run out. At the very second of its end a lease still holds: a queue whose
@@ -80,9 +82,9 @@ class Held:
         """
         return tuple([message for message in self.newest(messages) if message.lease_until < now])
 
-    def lease_until(self, messages: tuple[Message, ...]) -> float:
-        """Until when the receipts of all of them are good."""
-        return min([message.lease_until for message in self.newest(messages)])
+    def lease_until(self, batch: Batch) -> float:
+        """Until when all its receipts are good."""
+        return earliest_lease(self.newest(batch.messages)) if self._renewed else batch.lease_until
 
     def forget(self, messages: Collection[Message]) -> None:
         """They left our hands."""

@@ -76,7 +76,8 @@ class Batch:
     """Messages that travel to the handler together; once formed it may shrink, never grow (BAT-6).
 
     `not_invoked` counts the attempts that did not reach the function (SQS-23). `opened_at` is the monotonic
-    second at which its first record was buffered. `size` is the bytes of the serialised event.
+    second at which its first record was buffered. `size` is the bytes of the serialised event, `lease_until` the
+    second until which all its receipts are good, as it was when the batch was formed (held.py knows the present).
     """
 
     number: int
@@ -84,6 +85,7 @@ class Batch:
     trigger: BatchTrigger
     opened_at: float
     size: int
+    lease_until: float
     not_invoked: int = 0
 
 

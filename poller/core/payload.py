@@ -25,7 +25,9 @@ RECORD_SEPARATOR: Final = len(b",")
 
 
 _USUAL: Final = ("MessageId", "ReceiptHandle", "Body", "MD5OfBody", "Attributes")
+_USUALLY: Final = len(_USUAL)
 _usual: Final = itemgetter(*_USUAL)
+_join: Final = "".join
 # Message(*fields) without the function in Python that a NamedTuple has for it
 _message: Final[Callable[[tuple[Any, ...]], Message]] = partial(tuple.__new__, Message)
 
@@ -48,27 +50,30 @@ def make_messages(
     One function for all of a receive, because here every call counts ten times.
     """
     source_arn, region, fifo = arn.text, arn.region, arn.fifo
-    messages = []
+    messages: list[Message] = []
     for wire in wires:
-        get = wire.get
         try:
             identifier, receipt, body, md5_of_body, attributes = _usual(wire)
         except KeyError:
-            identifier, receipt, body, md5_of_body, attributes = map(get, _USUAL)
-        if not (identifier and receipt and type(identifier) is str and type(receipt) is str):
-            continue
+            identifier, receipt, body, md5_of_body, attributes = map(wire.get, _USUAL)
         try:
-            "".join(attributes.values())  # the quickest way to see that all of them are strings
+            _join((identifier, receipt, *attributes.values()))  # the quickest way to see that all are strings
+            count = attributes["ApproximateReceiveCount"]
             sent_at = int(attributes["SentTimestamp"]) / 1000
             usual = "SqsManagedSseEnabled" not in attributes and sent_at >= 0
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
-            usual, sent_at = False, 0.0
+            usual, count, sent_at = False, None, 0.0
         if not usual:
+            if not (isinstance(identifier, str) and isinstance(receipt, str)):
+                continue
             attributes = _system_attributes(attributes)
+            count = attributes.get("ApproximateReceiveCount")
             sent_at = _seconds(attributes.get("SentTimestamp"))
+        if not (identifier and receipt):
+            continue
         # most messages have the usual five fields and no other
-        more = len(wire) > len(_USUAL)
-        sent = get("MessageAttributes") if more else None
+        more = len(wire) > _USUALLY
+        sent = wire.get("MessageAttributes") if more else None
         record = {
             "messageId": identifier,
             "receiptHandle": receipt,
@@ -80,14 +85,13 @@ def make_messages(
             "eventSourceARN": source_arn,
             "awsRegion": region,
         }
-        md5 = get("MD5OfMessageAttributes") if more else None
+        md5 = wire.get("MD5OfMessageAttributes") if more else None
         if md5 or null_md5:
             record["md5OfMessageAttributes"] = md5 or None
         try:
             size = len(orjson.dumps(record))
         except orjson.JSONEncodeError:
             size = record_size(record)
-        count = attributes.get("ApproximateReceiveCount")
         fields = (
             identifier,
             receipt,

@@ -52,13 +52,13 @@ class Permits:
     def room(self) -> int:
         """How many messages the next receive may ask for; none if 0 or less."""
         unclaimed = self._slots.unclaimed
-        if unclaimed <= 0 or len(self._deletes) > UNDELETED_MAX or self.over_budget:
-            return 0
         if self._fifo:
             # one receive is one batch (FIFO-2)
             free = unclaimed > len(self._receives) and self._gate.waiting_messages < WAITING_MAX
-            return self._batch_size if free else 0
-        return min(self._most, unclaimed * self._batch_size - self._batcher.count - self._receives.asked)
+            room = self._batch_size if free else 0
+        else:
+            room = min(self._most, unclaimed * self._batch_size - self._batcher.count - self._receives.asked)
+        return 0 if room <= 0 or len(self._deletes) > UNDELETED_MAX or self.over_budget else room
 
     def may_close(self) -> bool:
         """Whether the open batch can have a slot and the receives in flight still find room elsewhere."""

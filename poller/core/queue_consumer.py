@@ -18,7 +18,7 @@ with the newest receipt. Whether the queue is empty is asked of readings.py.
 from collections.abc import Iterable, Sequence
 from enum import Enum, auto
 from random import Random
-from typing import assert_never
+from typing import Final, assert_never
 
 from poller.core.batcher import Batcher, shrunk
 from poller.core.budget import ByteBudget
@@ -74,7 +74,11 @@ class Mode(Enum):
     FINISHED = auto()
 
 
-_RECEIVING = (Mode.RUNNING, Mode.DRAINING)
+# asked for with every event, and a member of an Enum is looked up anew each time
+_RUNNING: Final = Mode.RUNNING
+_DRAINING: Final = Mode.DRAINING
+_STOPPING: Final = Mode.STOPPING
+_RECEIVING = (_RUNNING, _DRAINING)
 
 
 class QueueConsumer:
@@ -182,7 +186,7 @@ class QueueConsumer:
                 self._on_invoked(batch, result, mono)
             case Deleted():
                 self._on_deleted(event, mono)
-                if self._mode is Mode.RUNNING and self._deletes.quiet and self._budget_at is None:
+                if self._mode is _RUNNING and self._deletes.quiet and self._budget_at is None:
                     return self._taken()  # on a busy queue every third event: it makes no room that was wanting
             case ReceiveFailed(poll):
                 self._receives.failed(poll, mono)
@@ -209,7 +213,7 @@ class QueueConsumer:
 
     def _on_described(self, facts: QueueFacts, now: float) -> None:
         self._readings.described(facts, now, resting=self._resting())
-        if self._mode is Mode.DRAINING and self._readings.empty:
+        if self._mode is _DRAINING and self._readings.empty:
             self._mode = Mode.STOPPING
 
     def _on_received(self, event: Received, now: float) -> None:
@@ -274,7 +278,7 @@ class QueueConsumer:
                 if self._mode is Mode.PAUSED:
                     self._mode = Mode.RUNNING
             case Request.DRAIN:
-                if self._mode is Mode.RUNNING:
+                if self._mode is _RUNNING:
                     self._mode = Mode.DRAINING
                     self._readings.begin_drain()
             case Request.STOP:
@@ -297,7 +301,7 @@ class QueueConsumer:
         if receiving:
             if self._batcher.count and self._permits.may_close():
                 closed = self._batcher.close_due(now, slots.free_since)
-                if closed is None and self._mode is Mode.DRAINING and self._nothing_more():
+                if closed is None and self._mode is _DRAINING and self._nothing_more():
                     closed = self._batcher.flush()
                 if closed is not None:
                     slots.enqueue([closed])
@@ -311,7 +315,7 @@ class QueueConsumer:
                 self._poll(queues_own, now)
             if self._readings.ask(now, resting=self._resting()):
                 self._commands.append(Describe())
-        if self._mode is Mode.STOPPING and self.at_rest:
+        if self._mode is _STOPPING and self.at_rest:
             self._mode = Mode.FINISHED
             self._commands.append(Finished(self._abandoned))
 
@@ -323,7 +327,7 @@ class QueueConsumer:
                 break
             window = self._batcher.due(self._slots.free_since)
             wait = self._receives.wait(
-                draining=self._mode is Mode.DRAINING, window_left=None if window is None else window - now
+                draining=self._mode is _DRAINING, window_left=None if window is None else window - now
             )
             if wait is None:
                 break
@@ -339,7 +343,7 @@ class QueueConsumer:
 
     def _resting(self) -> bool:
         """Draining, and nothing left as far as we see."""
-        return self._mode is Mode.DRAINING and self._nothing_more() and not self._held
+        return self._mode is _DRAINING and self._nothing_more() and not self._held
 
     def _nothing_more(self) -> bool:
         """Whether the queue had nothing for the last receive, and no other is in flight."""
@@ -361,9 +365,8 @@ class QueueConsumer:
     def _start(self, batch: Batch, now: float) -> None:
         """Invokes, unless receipts have gone stale (SQS-23, FIFO-6) or the event can never be sent (BAT-11)."""
         batch = self._held.refreshed(batch)
-        stale = self._held.stale(batch.messages, now)
-        if stale:
-            batch = self._without_stale(batch, stale)
+        if self._held.lease_until(batch) < now:
+            batch = self._without_stale(batch, self._held.stale(batch.messages, now))
             if not batch.messages:
                 return
         self._slots.start(batch, now)
@@ -391,7 +394,7 @@ class QueueConsumer:
     def _settle(self, batch: Batch, result: InvocationResult, now: float) -> None:
         """Carries out what settle.py decided."""
         held = self._held
-        lease_until = held.lease_until(batch.messages)
+        lease_until = held.lease_until(batch)
         verdict = settle_queue(batch, result, self._mapping, lease_until - now, self._random)
         acked: tuple[Message, ...] = ()
         failed: tuple[Message, ...] = ()

@@ -1,4 +1,4 @@
-"""Invokes a mapping's handler: one task a batch, one timer, and exactly one result, whatever the handler does.
+"""Invokes a mapping's handler: one task a batch and exactly one result, whatever the handler does.
 
 How many run at once is the machine's decision; what a result means is the core's.
 """
@@ -36,15 +36,16 @@ def task_name(mapping: str) -> str:
 class _Call:
     """One invocation that has not been answered yet."""
 
-    __slots__ = ("deadline", "late", "on_done", "started", "task", "timer")
+    __slots__ = ("deadline", "late", "on_done", "started", "task", "until")
 
     task: asyncio.Task[None]
-    timer: asyncio.TimerHandle
 
-    def __init__(self, on_done: OnDone, started: float, timeout: float) -> None:
+    def __init__(self, on_done: OnDone, started: float, timeout: float, until: float) -> None:
+        """`until` is the deadline as the event loop's clock has it."""
         self.on_done = on_done
         self.started = started
         self.deadline = started + timeout
+        self.until = until
         self.late = False
 
 
@@ -69,7 +70,10 @@ class Dispatcher:
         self._outside = contextvars.copy_context()
         self._inside = contextvars.copy_context()
         self._inside.run(current_mapping.set, mapping.name)
-        self._calls: set[_Call] = set()
+        self._loop = asyncio.get_running_loop()
+        # All calls may take equally long, so the oldest times out first, and one timer does for all of them.
+        self._calls: dict[_Call, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
         self._abandoned: set[asyncio.Task[None]] = set()
         self._id_prefix = str(uuid.uuid4())[:24]
         self._id_number = uuid.uuid4().int & 0xFFFF_FFFF_FFFF
@@ -88,7 +92,7 @@ class Dispatcher:
         """Invokes the handler with the batch. `on_done` is called exactly once, later, in the event loop, with the
         result and the seconds it took: when the handler has ended, at the mapping's timeout, or at `abandon_all`.
         """
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         if len(self._abandoned) >= MOST_ABANDONED:
             text = (
                 f"{len(self._abandoned)} invocations still run although they timed out: the handler ignores its"
@@ -96,10 +100,12 @@ class Dispatcher:
             )
             loop.call_soon(on_done, NotInvoked(text), 0.0, context=self._outside)
             return
-        call = _Call(on_done, self._clock.now().mono, self._timeout)
-        call.timer = loop.call_later(self._timeout, self._timed_out, call, context=self._outside)
+        until = loop.time() + self._timeout
+        call = _Call(on_done, self._clock.now().mono, self._timeout, until)
+        if self._timer is None:
+            self._timer = loop.call_at(until, self._ring, context=self._outside)
         call.task = loop.create_task(self._invoke(call, batch), name=self._task_name, context=self._inside.copy())
-        self._calls.add(call)
+        self._calls[call] = None
 
     def abandon_all(self) -> None:
         """Everything that runs is given up: it has failed as far as its batch is concerned, and is cancelled."""
@@ -114,6 +120,9 @@ class Dispatcher:
         waits for every task that it knows, and would wait for ever.
         """
         self.abandon_all()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if not self._abandoned:
             return
         _, deaf = await asyncio.wait(self._abandoned, timeout=grace)
@@ -142,15 +151,28 @@ class Dispatcher:
             result = NotInvoked(text)
         self._finish(call, result)
 
-    def _timed_out(self, call: _Call) -> None:
-        if not call.late and self._clock.now().mono - call.deadline > LATE:
-            # Somebody blocked the loop: handlers whose answer has been waiting meanwhile shall not pay for it.
-            call.late = True
-            loop = asyncio.get_running_loop()
-            call.timer = loop.call_later(LATE, self._timed_out, call, context=self._outside)
-            return
-        text = f"Task timed out after {self._timeout:.2f} seconds"
-        self._give_up(call, FunctionError("Sandbox.Timedout", text, timed_out=True))
+    def _ring(self) -> None:
+        """Times out what is due. It rings for nothing when the oldest of its time has ended since."""
+        loop = self._loop
+        now = loop.time()
+        self._timer = None
+        for call in tuple(self._calls):
+            if call.late:
+                continue  # has a timer of its own
+            if call.until > now:
+                self._timer = loop.call_at(call.until, self._ring, context=self._outside)
+                break
+            if now - call.until > LATE:
+                # Somebody blocked the loop: handlers whose answer has been waiting meanwhile shall not pay for it.
+                call.late = True
+                loop.call_later(LATE, self._time_out, call, context=self._outside)
+            else:
+                self._time_out(call)
+
+    def _time_out(self, call: _Call) -> None:
+        if call in self._calls:
+            text = f"Task timed out after {self._timeout:.2f} seconds"
+            self._give_up(call, FunctionError("Sandbox.Timedout", text, timed_out=True))
 
     def _give_up(self, call: _Call, result: InvocationResult) -> None:
         self._abandoned.add(call.task)
@@ -162,8 +184,7 @@ class Dispatcher:
         """The first result counts; the others come too late."""
         if call not in self._calls:
             return
-        self._calls.remove(call)
-        call.timer.cancel()
+        del self._calls[call]
         # a copy, because the same context may be entered already further up the stack
         self._outside.copy().run(call.on_done, result, self._clock.now().mono - call.started)
 

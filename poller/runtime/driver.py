@@ -7,6 +7,7 @@ instead of leaving a mapping that looks alive.
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol, assert_never
 
 from poller.clock import Clock
@@ -161,7 +162,7 @@ class Driver:
             case Receive():
                 self._crew.run(self._receive(command))
             case Invoke(batch):
-                self._dispatcher.start(batch, lambda result, seconds: self._invoked(batch, result, seconds))
+                self._dispatcher.start(batch, partial(self._invoked, batch))
             case Delete(messages):
                 self._crew.run(self._delete(messages))
             case Settled() | LeaseLapsed():

@@ -97,7 +97,9 @@ def messages(count, **more):
 
 
 def batch(held=None, not_invoked=0, trigger=BatchTrigger.SIZE):
-    return Batch(1, held or messages(10), trigger, opened_at=3.0, size=1_000, not_invoked=not_invoked)
+    return Batch(
+        1, held or messages(10), trigger, opened_at=3.0, size=1_000, lease_until=99.0, not_invoked=not_invoked
+    )
 
 
 def wire(*counts):

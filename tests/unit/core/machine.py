@@ -4,6 +4,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any, TypeVar
 
+from poller.core.batcher import earliest_lease
 from poller.core.budget import ByteBudget
 from poller.core.mapping import EventSourceMapping, HandlerSettings, PollerSettings, SourceArn
 from poller.core.messages import (
@@ -78,7 +79,7 @@ def message(identifier: str, *, size: int = 100, group: str | None = None, **fie
 
 def batch(*messages: Message, number: int = 1, **fields: Any) -> Batch:
     size = event_size([one.size for one in messages])
-    return replace(Batch(number, messages, BatchTrigger.IMMEDIATE, 0.0, size), **fields)
+    return replace(Batch(number, messages, BatchTrigger.IMMEDIATE, 0.0, size, earliest_lease(messages)), **fields)
 
 
 def ids(messages: tuple[Message, ...] | list[Message]) -> list[str]:

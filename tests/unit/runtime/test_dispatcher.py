@@ -39,7 +39,7 @@ def mapping_of(timeout: float, concurrency: int = 10) -> EventSourceMapping:
 
 
 def batch_of(number: int = 1) -> Batch:
-    return Batch(number, (), BatchTrigger.SIZE, 0.0, 0)
+    return Batch(number, (), BatchTrigger.SIZE, 0.0, 0, 0.0)
 
 
 class Calls:

@@ -73,7 +73,7 @@ async def invoke(function) -> None:
     handler = PythonHandler(function, MAPPING)
     await handler.start()
     done = asyncio.Event()
-    batch = Batch(1, (), BatchTrigger.SIZE, 0.0, 0)
+    batch = Batch(1, (), BatchTrigger.SIZE, 0.0, 0, 0.0)
     Dispatcher(handler, MAPPING, SystemClock(), lambda batch: {}).start(batch, lambda result, seconds: done.set())
     await done.wait()
 
