@@ -33,6 +33,14 @@ class SourceError(PollerError):
             self.exit_code = ConfigurationError.exit_code  # what the user wrote cannot be right
 
 
+class StoreError(PollerError):
+    """The state cannot be read or written: which file or table, why, what to do."""
+
+
+class DestinationError(PollerError):
+    """A failure document was not accepted."""
+
+
 class ListenError(PollerError):
     """A listener's address is taken or not ours."""
 

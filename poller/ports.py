@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from poller.core.fact import fact
+from poller.core.leases import Conflict, Lease
 from poller.core.model import InvocationResult, JsonObject, QueueFacts
+from poller.core.records import Listing, Page, Position, Shard, StreamFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,4 +72,89 @@ class Handler(Protocol):
 
     async def close(self) -> None:
         """Frees what `start` took; work still running is abandoned."""
+        ...
+
+
+class StreamSource(Protocol):
+    """One Kinesis or DynamoDB stream. Every method raises errors.SourceError when the call fails, with the
+    problems EXPIRED and TRIMMED among others, and keeps a deadline of its own or the one given, in seconds.
+    """
+
+    async def describe(self) -> StreamFacts:
+        """DescribeStreamSummary or DescribeStream."""
+        ...
+
+    async def list_shards(self, since: str | None = None) -> Listing:
+        """All shards, through all pages (STR-5); with `since` only those that the source lists after that one."""
+        ...
+
+    async def children(self, shard_id: str) -> tuple[Shard, ...]:
+        """The shards that follow this one, none while the source does not list them."""
+        ...
+
+    async def iterator(self, shard_id: str, position: Position, deadline: float) -> str:
+        """GetShardIterator. Positions that the source does not know are told in the way that comes closest: on
+        DynamoDB, AT_TIMESTAMP is TRIM_HORIZON and the reader drops what is older (STR-11).
+        """
+        ...
+
+    async def records(self, iterator: str, limit: int, deadline: float) -> Page:
+        """GetRecords, one attempt: when to ask again is the machine's decision."""
+        ...
+
+
+class LeaseStore(Protocol):
+    """The rows of all mappings of a worker or a fleet; `app` is the UUID of the mapping whose rows are meant.
+
+    Complete and strongly consistent. Every method raises errors.StoreError when the store cannot be used.
+    """
+
+    @property
+    def lasting(self) -> bool:
+        """Whether rows outlast this process."""
+        ...
+
+    async def create(self, app: str, lease: Lease) -> bool:
+        """Adds a row; False if there is one of that key, which stays as it is."""
+        ...
+
+    async def rows(self, app: str) -> tuple[Lease, ...]:
+        """All rows of the mapping."""
+        ...
+
+    async def get(self, app: str, key: str) -> Lease | None:
+        """One row."""
+        ...
+
+    async def swap(self, app: str, expected: Lease, lease: Lease, *, durable: bool = True) -> Lease | Conflict:
+        """Writes `lease` over the row if that still has `expected`'s counter and owner; the row as it is then,
+        with the counter one higher. With `durable` the write outlasts a power failure, else only this process.
+        """
+        ...
+
+    async def delete(self, app: str, expected: Lease) -> bool:
+        """Takes a row away if it still has `expected`'s counter and owner; False if not."""
+        ...
+
+    async def forget(self, app: str) -> None:
+        """Takes all rows of a mapping away."""
+        ...
+
+
+@fact
+class FailureDocument:
+    """A failure document on its way: `document` in the form for SQS and SNS (DST-2), the whole invocation `event`
+    that S3 gets beside it (DST-10), and the object's `key` there (DST-11).
+    """
+
+    document: JsonObject
+    event: JsonObject
+    key: str
+
+
+class Destination(Protocol):
+    """An on-failure destination."""
+
+    async def deliver(self, document: FailureDocument) -> None:
+        """Hands it over, in at most three tries (DST-30). Raises errors.DestinationError, saying why."""
         ...

@@ -9,21 +9,27 @@ from dataclasses import dataclass, field
 from itertools import chain, count
 from typing import Any
 
+from poller.core.fact import Word
 from poller.core.mapping_names import function_arn, mapping_uuid, parse_queue_arn
 from poller.core.mapping_rules import field_problems, queue_problems
 from poller.core.mapping_shapes import FieldProblem
 from poller.core.model import SourceKind
+from poller.core.records import Position
 
 
 @dataclass(frozen=True, slots=True)
 class SourceArn:
-    """The ARN of a queue, taken apart; `text` is as the user wrote it."""
+    """The ARN of a queue or stream, taken apart; `text` is as the user wrote it.
+
+    `name` is that of the queue, stream or table; `label` a DynamoDB stream's time, or a Kinesis consumer.
+    """
 
     text: str
     partition: str
     region: str
     account: str
     name: str
+    label: str = ""
 
     @property
     def fifo(self) -> bool:
@@ -64,6 +70,42 @@ class ProvisionedPollers:
     maximum: int = 200
 
 
+class DestinationKind(Word):
+    """What takes failure documents (DST-1); the value is the `destination` label."""
+
+    SQS = "sqs"
+    SNS = "sns"
+    S3 = "s3"
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationArn:
+    """`DestinationConfig.OnFailure.Destination`; `region` and `account` are empty for a bucket."""
+
+    text: str
+    kind: DestinationKind
+    region: str
+    account: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """What only a stream has (CFG-8 to CFG-14 in AWS's words); None means no limit.
+
+    `position` is where a shard without a stored position is read from. `maximum_age` and `tumbling_window`
+    (0: none) are seconds; `retries` is MaximumRetryAttempts, so that a batch is invoked at most one time more (ERR-5).
+    """
+
+    position: Position
+    lanes: int = 1
+    bisect: bool = False
+    retries: int | None = None
+    maximum_age: float | None = None
+    tumbling_window: int = 0
+    destination: DestinationArn | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class EventSourceMapping:
     """A valid mapping. `window` is MaximumBatchingWindowInSeconds; None means no limit was configured."""
@@ -82,6 +124,8 @@ class EventSourceMapping:
     provisioned: ProvisionedPollers | None = None
     handler: HandlerSettings = field(default_factory=HandlerSettings)
     poller: PollerSettings = field(default_factory=PollerSettings)
+    stream: StreamSettings | None = None
+    """Set for Kinesis and DynamoDB Streams, and only for them."""
 
 
 @dataclass(frozen=True, slots=True)

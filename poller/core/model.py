@@ -41,6 +41,8 @@ class SourceProblem(Word):
     UNREACHABLE = "unreachable"
     SERVER = "server"
     REFUSED = "refused"
+    EXPIRED = "expired"  # an iterator that is too old (STR-24)
+    TRIMMED = "trimmed"  # a position whose records are gone (STR-25)
 
 
 class Message(NamedTuple):
