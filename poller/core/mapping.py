@@ -94,7 +94,7 @@ class StreamSettings:
     """What only a stream has (CFG-8 to CFG-14 in AWS's words); None means no limit.
 
     `position` is where a shard without a stored position is read from. `maximum_age` and `tumbling_window`
-    (0: none) are seconds; `retries` is MaximumRetryAttempts, so a batch is invoked at most once more than that (ERR-5).
+    (0: none) are seconds; `retries` is MaximumRetryAttempts: a batch is invoked at most once more than that (ERR-5).
     """
 
     position: Position

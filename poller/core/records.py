@@ -70,7 +70,8 @@ class Head:
     """What is remembered of the failing batch at the head of a lane, so that a restart neither forgets its
     attempts nor forms it anew (BAT-6, ERR-5): the sequence numbers of its first and last record, how many records
     it has on this lane, its attempts that reached the function and failed, those that a process did not live to
-    see the end of, and the epoch second of the first failure. `running`: an attempt had begun when this was written.
+    see the end of, and the epoch second of the first failure.
+    `running`: an attempt had begun when this was written.
     """
 
     lane: int
