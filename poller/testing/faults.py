@@ -5,7 +5,8 @@
     aws.faults.fail_entries("DeleteMessageBatch", [0, 4])
     aws.faults.hang("ReceiveMessage", times=None)            # for ever, until clear()
 
-`operation` may be ANY. Faults of an operation are met in the order in which they were planted.
+`operation` may be ANY, and the service may stand before it ("kinesis:GetRecords"). Faults of an operation are met
+in the order in which they were planted. Each service tells them in its own words.
 """
 
 from collections import deque
@@ -13,18 +14,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from poller.core.model import JsonObject
-from poller.testing.sqs_errors import SqsError
-from poller.testing.sqs_messages import failed_entry
-
 ANY: Final = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Throttle:
+    """Nothing is done; the answer is what the service says to a caller who asks too often."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
     """Nothing is done; this error is the answer."""
 
-    error: SqsError
+    code: str
+    message: str
+    status: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +48,11 @@ class FailEntries:
     """These entries of a batch (by place, from 0) are refused, the others done."""
 
     places: frozenset[int]
-    error: SqsError
+    code: str
+    sender_fault: bool
 
 
-Fault: TypeAlias = Refuse | Drop | Hang | FailEntries
+Fault: TypeAlias = Throttle | Refuse | Drop | Hang | FailEntries
 
 
 @dataclass(slots=True)
@@ -64,9 +69,8 @@ class Faults:
         self._planted: deque[_Planted] = deque()
 
     def throttle(self, operation: str = ANY, times: int | None = 1) -> None:
-        """Answers as SQS does to a caller who asks too often."""
-        error = SqsError("RequestThrottled", "The request was denied due to request throttling.", 400)
-        self._plant(operation, Refuse(error), times)
+        """Answers as the service does to a caller who asks too often."""
+        self._plant(operation, Throttle(), times)
 
     def fail(
         self,
@@ -78,7 +82,7 @@ class Faults:
         message: str = "A failure planted by a test.",
     ) -> None:
         """Answers with this HTTP status and error code."""
-        self._plant(operation, Refuse(SqsError(code, message, status)), times)
+        self._plant(operation, Refuse(code, message, status), times)
 
     def drop(self, operation: str = ANY, times: int | None = 1, *, after: bool = False) -> None:
         """Closes the connection instead of answering, before or after the work was done."""
@@ -97,18 +101,17 @@ class Faults:
         code: str = "InternalError",
         sender_fault: bool = False,
     ) -> None:
-        """Refuses the entries at these places of a batch call."""
-        error = SqsError(code, "A failure planted by a test.", 400 if sender_fault else 500)
-        self._plant(operation, FailEntries(frozenset(places), error), times)
+        """Refuses the entries at these places of a batch call of SQS."""
+        self._plant(operation, FailEntries(frozenset(places), code, sender_fault), times)
 
     def clear(self) -> None:
         """All well again. Calls that hang go on hanging: their client has to give up."""
         self._planted.clear()
 
-    def take(self, operation: str) -> Fault | None:
+    def take(self, operation: str, service: str) -> Fault | None:
         """The fault that this call meets, if any."""
         for planted in self._planted:
-            if planted.operation in {operation, ANY}:
+            if planted.operation in {operation, ANY, f"{service}:{operation}"}:
                 if planted.left is not None:
                     planted.left -= 1
                     if planted.left == 0:
@@ -119,15 +122,3 @@ class Faults:
     def _plant(self, operation: str, fault: Fault, times: int | None) -> None:
         if times is None or times > 0:
             self._planted.append(_Planted(operation, fault, times))
-
-
-def without_entries(request: JsonObject, fault: FailEntries) -> tuple[JsonObject, list[JsonObject]]:
-    """The request without the entries that shall fail, and those as they stand in `Failed`."""
-    kept: list[JsonObject] = []
-    failed: list[JsonObject] = []
-    for place, entry in enumerate(request.get("Entries") or ()):
-        if place in fault.places:
-            failed.append(failed_entry(str(entry.get("Id")), fault.error))
-        else:
-            kept.append(entry)
-    return request | {"Entries": kept}, failed

@@ -1,7 +1,8 @@
-"""The embedded AWS over HTTP, in AWS JSON 1.0 and 1.1: any SDK, poller and load test may be its client.
+"""The embedded AWS over HTTP: any SDK, poller and load test may be its client.
 
-One asyncio protocol on a C parser, no task per request: it is also the endpoint of the benchmark. Signatures are
-not looked at.
+One port for all services. X-Amz-Target tells those of AWS JSON apart; a request without it is for the services
+that speak otherwise. One asyncio protocol on a C parser, no task per request: it is also the endpoint of the
+benchmark. Signatures are not looked at.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import email.utils
 import itertools
 import os
 from collections import deque
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import httptools
 import orjson
@@ -17,25 +18,26 @@ import orjson
 from poller.clock import Clock
 from poller.core.model import JsonObject
 from poller.errors import ListenError
+from poller.testing.calls import Answer, AwsError, Dropped, Rest, Service, Waiting
 from poller.testing.faults import Faults
-from poller.testing.service import Answer, Dropped, Parked, SqsService
+from poller.testing.service import SqsService
 from poller.testing.sqs import Sqs
-from poller.testing.sqs_errors import SqsError
 
-_TARGET: Final = "AmazonSQS."
 _LARGEST_BODY: Final = 16 * 1024 * 1024
-_REASONS: Final = {200: "OK", 400: "Bad Request", 403: "Forbidden", 413: "Content Too Large", 500: "Error"}
+_REASONS: Final = {200: "OK", 204: "No Content", 400: "Bad Request", 403: "Forbidden", 404: "Not Found",
+                   412: "Precondition Failed", 413: "Content Too Large", 500: "Error"}  # fmt: skip
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class EmbeddedAws:
-    """SQS on a port of this machine, with its state, faults and counters at hand.
+    """AWS on a port of this machine, with its state, faults and counters at hand.
 
         async with EmbeddedAws() as aws:
             client = boto3.client("sqs", endpoint_url=aws.url, ...)
 
     `clock` is the system's unless one is given; `port` 0 takes a free one. `abandoned_polls_take` imitates other
     stand-ins: a long poll whose client is gone still takes the next message. After `close`, `start` listens on
-    the same port again, with the same queues: that is how a test takes AWS away for a while.
+    the same port again, with the same state: that is how a test takes AWS away for a while.
     """
 
     def __init__(
@@ -52,6 +54,8 @@ class EmbeddedAws:
         self.port = port
         self.abandoned_polls_take = abandoned_polls_take
         self.service = SqsService(clock, Sqs(region=region, account=account))
+        self.services: dict[str, Service] = {"AmazonSQS": self.service}
+        self.rest: Rest | None = None
         self.connections: set[_Connection] = set()
         self._server: asyncio.Server | None = None
         self._numbers = itertools.count(1)
@@ -65,7 +69,7 @@ class EmbeddedAws:
 
     @property
     def sqs(self) -> Sqs:
-        """The state machine: its queues can be looked at directly."""
+        """The state machine of SQS: its queues can be looked at directly."""
         return self.service.sqs
 
     @property
@@ -88,7 +92,7 @@ class EmbeddedAws:
         self.sqs.url = self.url
 
     async def close(self) -> None:
-        """Listens no more and closes every connection; the queues stay."""
+        """Listens no more and closes every connection; queues, streams and tables stay."""
         if self._server is None:
             return
         self._server.close()
@@ -104,15 +108,10 @@ class EmbeddedAws:
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
-    def head(self, status: int, length: int, error: SqsError | None) -> bytes:
-        """Status line and headers of an answer."""
-        wall = int(self.service.clock.now().wall)
-        if self._date[0] != wall:
-            self._date = (wall, email.utils.formatdate(wall, usegmt=True).encode())
-        fault = ""
-        if error is not None:
-            side = "Sender" if error.sender_fault else "Receiver"
-            fault = f"x-amzn-query-error: {error.code};{side}\r\n"
+    def head(self, status: int, length: int, error: AwsError | None) -> bytes:
+        """Status line and headers of an answer in AWS JSON."""
+        query_code = None if error is None else error.query_code
+        fault = "" if query_code is None else f"x-amzn-query-error: {query_code}\r\n"
         return (
             b"HTTP/1.1 %d %b\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: %d\r\n"
             b"x-amzn-RequestId: 00000000-0000-4000-8000-%012x\r\n%bDate: %b\r\n\r\n"
@@ -122,8 +121,38 @@ class EmbeddedAws:
             length,
             next(self._numbers),
             fault.encode("latin-1", "replace"),
-            self._date[1],
+            self._today(),
         )
+
+    def rest_head(self, status: int, length: int, headers: dict[str, str]) -> bytes:
+        """The same of an answer of `rest`."""
+        told = {"x-amz-request-id": f"{next(self._numbers):016X}"} | headers
+        if status not in {204, 304} and "Content-Length" not in headers:
+            told["Content-Length"] = str(length)
+        lines = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+        return b"HTTP/1.1 %d %b\r\n%bDate: %b\r\n\r\n" % (
+            status,
+            _REASONS.get(status, "Error").encode(),
+            lines.encode("latin-1", "replace"),
+            self._today(),
+        )
+
+    def _today(self) -> bytes:
+        wall = int(self.service.clock.now().wall)
+        if self._date[0] != wall:
+            self._date = (wall, email.utils.formatdate(wall, usegmt=True).encode())
+        return self._date[1]
+
+
+class _Request(NamedTuple):
+    """A parsed request; `body` is None when it was too long to keep."""
+
+    method: bytes
+    url: bytes
+    target: bytes
+    headers: list[tuple[bytes, bytes]]
+    body: bytes | None
+    keep_alive: bool
 
 
 class _Connection(asyncio.Protocol):
@@ -133,13 +162,15 @@ class _Connection(asyncio.Protocol):
         self._aws = aws
         self._transport: Any = None
         self._parser = httptools.HttpRequestParser(self)
+        self._url = b""
         self._target = b""
+        self._headers: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
         self._size = 0
         self._busy = False
         self._last = False
-        self._parked: Parked | None = None
-        self._behind: deque[tuple[bytes, bytes, bytes | None, bool]] = deque()
+        self._parked: Waiting | None = None
+        self._behind: deque[_Request] = deque()
 
     # --- the transport ---
 
@@ -161,7 +192,7 @@ class _Connection(asyncio.Protocol):
             self.abort()
         except httptools.HttpParserError:
             self._last = True
-            self._write(SqsError("MalformedHttpRequestException", "This is not an HTTP request.", 400))
+            self._write(AwsError("MalformedHttpRequestException", "This is not an HTTP request.", 400))
 
     def abort(self) -> None:
         """Closes without an answer."""
@@ -170,11 +201,17 @@ class _Connection(asyncio.Protocol):
     # --- the parser ---
 
     def on_message_begin(self) -> None:
-        self._target, self._body, self._size = b"", [], 0
+        self._url, self._target, self._headers, self._body, self._size = b"", b"", [], [], 0
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name, value))
         if len(name) == 12 and name.lower() == b"x-amz-target":
             self._target = value
+        elif len(name) == 6 and name.lower() == b"expect" and not self._busy:
+            self._transport.write(_CONTINUE)
 
     def on_body(self, body: bytes) -> None:
         self._size += len(body)
@@ -183,39 +220,55 @@ class _Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         body = None if self._size > _LARGEST_BODY else b"".join(self._body)
-        request = (self._parser.get_method(), self._target, body, self._parser.should_keep_alive())
+        method, keep_alive = self._parser.get_method(), self._parser.should_keep_alive()
+        request = _Request(method, self._url, self._target, self._headers, body, keep_alive)
         if self._busy:
             self._behind.append(request)
         else:
-            self._handle(*request)
+            self._handle(request)
 
     # --- requests ---
 
-    def _handle(self, method: bytes, target: bytes, body: bytes | None, keep_alive: bool) -> None:
+    def _handle(self, request: _Request) -> None:
         self._busy = True
-        self._last = not keep_alive
-        if method != b"POST":
-            self._write({"status": "running"})
-            return
-        if body is None:
+        self._last = not request.keep_alive
+        if request.body is None:
             self._last = True
-            self._write(SqsError("RequestEntityTooLargeException", "The request is longer than 16 MiB.", 413))
+            self._write(AwsError("RequestEntityTooLargeException", "The request is longer than 16 MiB.", 413))
             return
-        operation = target.decode("latin-1")
-        if not operation.startswith(_TARGET):
-            text = "The embedded AWS speaks AWS JSON for SQS: X-Amz-Target must begin with AmazonSQS."
-            self._write(SqsError("UnknownOperationException", text, 400))
+        if not request.target:
+            self._handle_rest(request, request.body)
+            return
+        prefix, _, operation = request.target.decode("latin-1").partition(".")
+        service = self._aws.services.get(prefix)
+        if service is None:
+            known = ", ".join(self._aws.services)
+            text = f"The embedded AWS has no service {prefix}; it has {known}."
+            self._write(AwsError("UnknownOperationException", text))
             return
         try:
-            request = orjson.loads(body) if body else {}
+            fields = orjson.loads(request.body) if request.body else {}
         except orjson.JSONDecodeError:
-            request = None
-        if not isinstance(request, dict):
-            self._write(SqsError("SerializationException", "The body is not a JSON object.", 400))
+            fields = None
+        if not isinstance(fields, dict):
+            self._write(AwsError("SerializationException", "The body is not a JSON object."))
             return
-        parked = self._aws.service.call(operation[len(_TARGET) :], request, self._answer)
+        parked = service.call(operation, fields, self._answer)
         if parked is not None:  # else it is answered, and what was sent behind it may be parked by now
             self._parked = parked
+
+    def _handle_rest(self, request: _Request, body: bytes) -> None:
+        rest = self._aws.rest
+        if request.method == b"GET" and request.url == b"/" and b"authorization" not in _names(request.headers):
+            self._write({"status": "running"})
+        elif rest is None:
+            text = "The embedded AWS speaks AWS JSON: X-Amz-Target must name the operation."
+            self._write(AwsError("UnknownOperationException", text))
+        else:
+            headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in request.headers}
+            method, url = request.method.decode(), request.url.decode("latin-1")
+            status, told, payload = rest.handle(method, url, headers, body)
+            self._send(self._aws.rest_head(status, len(payload), told) + payload)
 
     def _answer(self, answer: Answer) -> None:
         self._parked = None
@@ -225,18 +278,25 @@ class _Connection(asyncio.Protocol):
             case _:
                 self._write(answer)
 
-    def _write(self, answer: JsonObject | SqsError) -> None:
-        if self._transport.is_closing():
-            return
-        if isinstance(answer, SqsError):
+    def _write(self, answer: JsonObject | AwsError) -> None:
+        if isinstance(answer, AwsError):
             payload = orjson.dumps({"__type": answer.type, "message": answer.message})
             head = self._aws.head(answer.status, len(payload), answer)
         else:
             payload = orjson.dumps(answer)
             head = self._aws.head(200, len(payload), None)
-        self._transport.write(head + payload)
+        self._send(head + payload)
+
+    def _send(self, answer: bytes) -> None:
+        if self._transport.is_closing():
+            return
+        self._transport.write(answer)
         self._busy = False
         if self._last:
             self._transport.close()
         elif self._behind:
-            self._handle(*self._behind.popleft())
+            self._handle(self._behind.popleft())
+
+
+def _names(headers: list[tuple[bytes, bytes]]) -> set[bytes]:
+    return {name.lower() for name, _ in headers}

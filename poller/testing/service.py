@@ -1,4 +1,4 @@
-"""The state machine in time: long polls that wait, faults on the way in, counters of what was asked.
+"""SQS in time: long polls that wait, faults on the way in, counters of what was asked.
 
 Calls answer through a callback, so that a waiting poll costs no task; used from one event loop only.
 """
@@ -7,25 +7,15 @@ import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from poller.clock import Clock, SystemClock
 from poller.core.model import JsonObject
+from poller.testing.calls import Answer, Cancel, Dropped, Reply
 from poller.testing.clock import ManualClock
-from poller.testing.faults import Drop, FailEntries, Faults, Hang, Refuse, without_entries
+from poller.testing.faults import Drop, FailEntries, Faults, Hang, Refuse, Throttle
 from poller.testing.sqs import Sqs
 from poller.testing.sqs_errors import SqsError
-from poller.testing.sqs_messages import Nothing
-
-
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """No answer: the connection is to be closed."""
-
-
-Answer: TypeAlias = JsonObject | SqsError | Dropped
-Reply: TypeAlias = Callable[[Answer], None]
-Cancel: TypeAlias = Callable[[], None]
+from poller.testing.sqs_messages import Nothing, without_entries
 
 
 @dataclass(slots=True, eq=False)
@@ -65,16 +55,15 @@ class SqsService:
         self._alarms: dict[str, Cancel] = {}
 
     def call(self, operation: str, request: JsonObject, reply: Reply) -> Parked | None:
-        """Does the operation and calls `reply` exactly once, now or, for the Parked that is returned, later.
-
-        A call that meets the fault `hang` is never answered.
-        """
+        """See calls.Service."""
         self.calls[operation] += 1
-        match self.faults.take(operation):
+        match self.faults.take(operation, "sqs"):
             case None:
                 return self.do(operation, request, reply)
-            case Refuse(error):
-                reply(error)
+            case Throttle():
+                reply(SqsError("RequestThrottled", "The request was denied due to request throttling."))
+            case Refuse(code, message, status):
+                reply(SqsError(code, message, status))
             case Drop(after=True):
                 return self.do(operation, request, lambda answer: reply(Dropped()))
             case Drop():

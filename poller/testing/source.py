@@ -11,8 +11,9 @@ from poller.clock import Clock
 from poller.core.model import JsonObject, QueueFacts, SourceProblem
 from poller.errors import SourceError
 from poller.ports import Failure
+from poller.testing.calls import Answer, AwsError, Dropped
 from poller.testing.faults import Faults
-from poller.testing.service import Answer, Dropped, SqsService
+from poller.testing.service import SqsService
 from poller.testing.sqs import redrive_policy
 from poller.testing.sqs_errors import SqsError
 from poller.testing.sqs_queue import Queue
@@ -158,7 +159,7 @@ class FakeQueue:
                 raise SourceError(SourceProblem.UNREACHABLE, text)
             case Dropped():
                 raise SourceError(SourceProblem.UNREACHABLE, f"the connection closed during {operation}")
-            case SqsError() as error:
+            case AwsError() as error:
                 otherwise = SourceProblem.REFUSED if error.sender_fault else SourceProblem.SERVER
                 problem = _PROBLEMS.get(error.name, otherwise)
                 raise SourceError(problem, f"{operation} failed: {error.message}", error.name)

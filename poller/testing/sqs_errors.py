@@ -1,7 +1,8 @@
 """What SQS refuses, in AWS's words: the modelled type, the older query code, the sentence."""
 
-from dataclasses import dataclass
 from typing import Final
+
+from poller.testing.calls import AwsError
 
 _MODELLED: Final = "com.amazonaws.sqs#"
 _GENERAL: Final = "com.amazon.coral.service#"
@@ -28,16 +29,8 @@ _UNMODELLED: Final = frozenset(
 )
 
 
-@dataclass
-class SqsError(Exception):
-    """A refused request. `name` is the type without its name space; `status` the HTTP status."""
-
-    name: str
-    message: str
-    status: int = 400
-
-    def __post_init__(self) -> None:
-        super().__init__(self.message)
+class SqsError(AwsError):
+    """A request that SQS refused."""
 
     @property
     def type(self) -> str:
@@ -50,9 +43,9 @@ class SqsError(Exception):
         return _QUERY_CODES.get(self.name, self.name)
 
     @property
-    def sender_fault(self) -> bool:
-        """Whether repeating the same request is pointless."""
-        return self.status < 500
+    def query_code(self) -> str:
+        """The same with the side that is to blame."""
+        return f"{self.code};{'Sender' if self.sender_fault else 'Receiver'}"
 
 
 def no_such_queue() -> SqsError:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from poller.core.model import Instant, JsonObject
+from poller.testing.faults import FailEntries
 from poller.testing.sqs_errors import SqsError, invalid, invalid_value, missing
 from poller.testing.sqs_message import (
     Message,
@@ -217,6 +218,19 @@ def batch(name: str, entries: Any, do: Callable[[JsonObject], JsonObject]) -> Js
 def failed_entry(entry_id: str, error: SqsError) -> JsonObject:
     """An entry of `Failed`."""
     return {"Id": entry_id, "SenderFault": error.sender_fault, "Code": error.code, "Message": error.message}
+
+
+def without_entries(request: JsonObject, fault: FailEntries) -> tuple[JsonObject, list[JsonObject]]:
+    """The request without the entries that shall fail, and those as they stand in `Failed`."""
+    error = SqsError(fault.code, "A failure planted by a test.", 400 if fault.sender_fault else 500)
+    kept: list[JsonObject] = []
+    failed: list[JsonObject] = []
+    for place, entry in enumerate(request.get("Entries") or ()):
+        if place in fault.places:
+            failed.append(failed_entry(str(entry.get("Id")), error))
+        else:
+            kept.append(entry)
+    return request | {"Entries": kept}, failed
 
 
 def check_batch_size(entries: Any) -> None:
