@@ -9,7 +9,8 @@ from typing import Annotated, Any, cast
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import ErrorDetails
 
-from poller.core.mapping_names import ACCOUNT, REGION, url_problem
+from poller.core.mapping_arns import ACCOUNT, REGION
+from poller.core.mapping_names import url_problem
 from poller.core.mapping_shapes import Path, quote, unknown
 from poller.errors import ConfigurationError
 from poller.http.listener import parse_address

@@ -10,11 +10,13 @@ from itertools import chain, count
 from typing import Any
 
 from poller.core.fact import Word
-from poller.core.mapping_names import function_arn, mapping_uuid, parse_queue_arn
+from poller.core.mapping_arns import parse_destination_arn, parse_source_arn
+from poller.core.mapping_names import function_arn, mapping_uuid
 from poller.core.mapping_rules import field_problems, queue_problems
 from poller.core.mapping_shapes import FieldProblem
+from poller.core.mapping_streams import epoch_seconds, stream_problems
 from poller.core.model import SourceKind
-from poller.core.records import Position
+from poller.core.records import Position, PositionKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,12 @@ class SourceArn:
 
 @dataclass(frozen=True, slots=True)
 class HandlerSettings:
-    """`Handler`: seconds a call may last, calls at once in this process, where a Lambda target is."""
+    """`Handler`: seconds a call may last, calls at once in this process, where a Lambda target is.
+
+    `concurrency` of a stream is 1,000 unless set, the most there is: its shards and lanes are the bound that AWS
+    has (STR-41), each has one call at a time, and threads are only made for calls that run. A lower one is a cap
+    for functions that cannot run so often side by side; a lane beyond it waits for its turn, outside its timeout.
+    """
 
     timeout: float = 30.0
     concurrency: int = 10
@@ -94,7 +101,8 @@ class StreamSettings:
     """What only a stream has (CFG-8 to CFG-14 in AWS's words); None means no limit.
 
     `position` is where a shard without a stored position is read from. `maximum_age` and `tumbling_window`
-    (0: none) are seconds; `retries` is MaximumRetryAttempts: a batch is invoked at most once more than that (ERR-5).
+    (0: none) are seconds; `retries` is MaximumRetryAttempts: a batch is invoked at most once more than that
+    (ERR-5).
     """
 
     position: Position
@@ -138,34 +146,37 @@ class Invalid:
 def parse_mapping(fields: Mapping[str, object], taken: Collection[str] = ()) -> EventSourceMapping | Invalid:
     """CreateEventSourceMapping's fields and ours (`Name`, `Handler`, `Poller`) -> a mapping, or all that is wrong.
 
-    Any value of any type may come in; null is the same as not there. Without a Name it is that of the queue, with
-    a number behind it where `taken` has that name already.
+    Any value of any type may come in; null is the same as not there. Without a Name it is that of the queue,
+    stream or table, with a number behind it where `taken` has that name already.
     """
-    arn = parse_queue_arn(fields.get("EventSourceArn"))
+    arn = parse_source_arn(fields.get("EventSourceArn"))
     if isinstance(arn, FieldProblem):
         return Invalid(tuple(field_problems(fields, None)))
-    source = SourceArn(str(fields["EventSourceArn"]), *arn)
-    problems = (*field_problems(fields, SourceKind.SQS), *queue_problems(fields, fifo=source.fifo))
+    source = SourceArn(str(fields["EventSourceArn"]), *arn[1:])
+    queue = arn.kind is SourceKind.SQS
+    rules = queue_problems(fields, fifo=source.fifo) if queue else stream_problems(fields, arn.kind)
+    problems = (*field_problems(fields, arn.kind), *rules)
     if problems:
         return Invalid(problems)
     # Nothing below can fail: the problems above are all there are.
     given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
     name = given.get("Name") or _free_name(source.name, taken)
     return EventSourceMapping(
-        uuid=mapping_uuid(name, source.text, given["FunctionName"]),
+        uuid=_uuid(given, arn.kind, name),
         name=name,
-        source=SourceKind.SQS,
+        source=arn.kind,
         arn=source,
         function_name=given["FunctionName"],
         function_arn=function_arn(arn, name),
         enabled=given.get("Enabled", True),
-        batch_size=given.get("BatchSize", 10),
+        batch_size=given.get("BatchSize", 10 if queue else 100),
         window=float(given.get("MaximumBatchingWindowInSeconds", 0)),
         report_batch_item_failures=bool(given.get("FunctionResponseTypes")),
         maximum_concurrency=given.get("ScalingConfig", {}).get("MaximumConcurrency"),
         provisioned=_provisioned(given.get("ProvisionedPollerConfig", {})),
-        handler=_handler(given.get("Handler", {})),
+        handler=_handler(given.get("Handler", {}), 10 if queue else 1_000),
         poller=_poller(given.get("Poller", {})),
+        stream=None if queue else _stream(given),
     )
 
 
@@ -187,14 +198,19 @@ def find_conflicts(mappings: Sequence[EventSourceMapping]) -> tuple[FieldProblem
             )
         first = pairs.setdefault((mapping.arn.text, mapping.function_name), index)
         if first != index:
-            text = (
-                f'An event source mapping with SQS arn (" {mapping.arn.text} ") and function '
-                f'(" {mapping.function_name} ") already exists. '
-                f"Please update or delete the existing mapping with UUID {mappings[first].uuid}"
-            )
+            text = _exists(mapping, mappings[first].uuid)
             advice = f"it is EventSourceMappings[{first}], {mappings[first].name!r}"
             problems.append(FieldProblem((index, "FunctionName"), "ResourceConflictException", text, advice))
     return tuple(problems)
+
+
+def _exists(mapping: EventSourceMapping, uuid: str) -> str:
+    arn, function = mapping.arn.text, mapping.function_name
+    if mapping.source is SourceKind.SQS:
+        which = f'An event source mapping with SQS arn (" {arn} ") and function (" {function} ") already exists.'
+    else:
+        which = f'The event source arn (" {arn} ") and function (" {function} ") provided mapping already exists.'
+    return f"{which} Please update or delete the existing mapping with UUID {uuid}"
 
 
 def visibility_conflict(visibility_timeout: float, mapping: EventSourceMapping) -> str | None:
@@ -212,6 +228,18 @@ def visibility_conflict(visibility_timeout: float, mapping: EventSourceMapping) 
     )
 
 
+def _uuid(given: Mapping[str, Any], kind: SourceKind, name: str) -> str:
+    """API-2. A stream's positions are kept under it (STR-31), so there it must not change where AWS's would not.
+
+    A stream's mapping with a Name keeps its positions when its function changes (CFG-2). One without is known by
+    its function (CFG-51): a derived name depends on the order in the file, and may be another mapping's tomorrow.
+    """
+    source, function = given["EventSourceArn"], given["FunctionName"]
+    if kind is SourceKind.SQS:
+        return mapping_uuid(name, source, function)
+    return mapping_uuid(given["Name"], source, "") if "Name" in given else mapping_uuid("", source, function)
+
+
 def _free_name(name: str, taken: Collection[str]) -> str:
     numbered = (f"{name}-{number}" for number in count(2))
     return next(free for free in chain((name,), numbered) if free not in taken)
@@ -224,11 +252,40 @@ def _provisioned(given: Mapping[str, Any]) -> ProvisionedPollers | None:
     return ProvisionedPollers(values.get("MinimumPollers", 2), values.get("MaximumPollers", 200))
 
 
-def _handler(given: Mapping[str, Any]) -> HandlerSettings:
-    settings = HandlerSettings()
+def _stream(given: Mapping[str, Any]) -> StreamSettings:
+    age = given.get("MaximumRecordAgeInSeconds", -1)
+    retries = given.get("MaximumRetryAttempts", -1)
+    return StreamSettings(
+        position=_position(given),
+        lanes=given.get("ParallelizationFactor", 1),
+        bisect=given.get("BisectBatchOnFunctionError", False),
+        retries=None if retries == -1 else retries,
+        maximum_age=None if age == -1 else float(age),
+        tumbling_window=given.get("TumblingWindowInSeconds", 0),
+        destination=_destination(given.get("DestinationConfig", {})),
+    )
+
+
+def _position(given: Mapping[str, Any]) -> Position:
+    time = given.get("StartingPositionTimestamp")
+    seconds = 0.0 if time is None else epoch_seconds(time)
+    assert isinstance(seconds, float)
+    return Position(PositionKind(given["StartingPosition"]), timestamp=seconds)
+
+
+def _destination(given: Mapping[str, Any]) -> DestinationArn | None:
+    text = (given.get("OnFailure") or {}).get("Destination")
+    if not text:  # an empty one clears the setting, as in the API
+        return None
+    parts = parse_destination_arn(text)
+    assert not isinstance(parts, str)
+    return DestinationArn(text, DestinationKind(parts.service), parts.region, parts.account, parts.name)
+
+
+def _handler(given: Mapping[str, Any], concurrency: int) -> HandlerSettings:
     return HandlerSettings(
-        timeout=float(given.get("TimeoutInSeconds") or settings.timeout),
-        concurrency=given.get("Concurrency") or settings.concurrency,
+        timeout=float(given.get("TimeoutInSeconds") or HandlerSettings().timeout),
+        concurrency=given.get("Concurrency") or concurrency,
     )
 
 

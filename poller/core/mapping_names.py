@@ -1,109 +1,23 @@
-"""Names in a mapping: the source's ARN, the target, the URL, our own name for it; what is wrong with each.
+"""Names in a mapping: the target, the URL, our own name for it; what is wrong with each. ARNs: mapping_arns.py.
 
-Here text is taken apart and judged, nothing is looked up: whether the queue or the module exists is not known.
+Here text is taken apart and judged, nothing is looked up: whether the module exists is not known.
 """
 
 import re
 from hashlib import sha256
 from keyword import iskeyword
-from typing import NamedTuple
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from poller.core.mapping_arns import SourceParts
 from poller.core.mapping_shapes import FieldProblem, Path, quote, violation, wrong_type
 
-REGION = re.compile(r"[a-z]{2,4}(-[a-z]+){1,3}-\d{1,2}")
-ACCOUNT = re.compile(r"\d{12}")
-_PARTITION = re.compile(r"aws(-[a-z0-9]+)*")
-_QUEUE = re.compile(r"[A-Za-z0-9_-]{1,80}|[A-Za-z0-9_-]{1,75}\.fifo")
-_QUEUE_URL = re.compile(
-    r"https?://(?:(?:sqs\.)?(?P<region>[a-z0-9-]+)\.)?.*?/(?P<account>\d{12})/(?P<name>[^/?#]+)"
-)
 # The service's own pattern for FunctionName, which takes most single words.
 _LAMBDA = re.compile(
     r"(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}(-gov)?-[a-z]+-\d:)?(\d{12}:)?(function:)?"
     r"([a-zA-Z0-9-_]+)(:(\$LATEST|[a-zA-Z0-9-_]+))?"
 )
-_ARN_FORM = "arn:aws:sqs:<region>:<account>:<queue>"
 _PYTHON = "python:module:attribute"
-_PARTS = 6  # fields of an ARN of a queue
-
-
-class QueueArn(NamedTuple):
-    """The parts of a queue's ARN."""
-
-    partition: str
-    region: str
-    account: str
-    name: str
-
-
-def parse_queue_arn(value: object, path: Path = ("EventSourceArn",)) -> QueueArn | FieldProblem:
-    """CFG-1, CFG-37: the parts, or a sentence about what was written instead of a queue's ARN."""
-    if value is None:
-        return _unrecognised(path, f"EventSourceArn is missing: write the queue's ARN, {_ARN_FORM}")
-    if not isinstance(value, str):
-        return wrong_type(path, value, "text", f"the ARN of a queue, {_ARN_FORM}")
-    if len(value) > 10_000:
-        return violation(path, value, "Member must have length less than or equal to 10000", f"write {_ARN_FORM}")
-    parts = value.split(":")
-    if parts[0] != "arn":
-        return _unrecognised(path, _not_an_arn(value))
-    service = parts[2] if len(parts) > 2 else ""
-    if service != "sqs":
-        return _other_service(path, value, service)
-    if len(parts) != _PARTS:
-        return _unrecognised(path, f"{quote(value)} has {len(parts)} parts instead of 6: write {_ARN_FORM}")
-    arn = QueueArn(parts[1], *parts[3:])
-    for pattern, part, what in (
-        (_PARTITION, arn.partition, "a partition, such as aws or aws-cn"),
-        (REGION, arn.region, "a region, such as eu-west-1"),
-        (ACCOUNT, arn.account, "an account, which has 12 digits"),
-        (
-            _QUEUE,
-            arn.name,
-            "a queue name: up to 80 letters, digits, - and _, with .fifo at the end of a FIFO queue's",
-        ),
-    ):
-        if pattern.fullmatch(part) is None:
-            return _unrecognised(path, f"in {quote(value)}, {quote(part)} is not {what}")
-    return arn
-
-
-def _unrecognised(path: Path, advice: str) -> FieldProblem:
-    return FieldProblem(path, "InvalidParameterValueException", "Unrecognized event source.", advice)
-
-
-def _not_an_arn(value: str) -> str:
-    url = _QUEUE_URL.fullmatch(value)
-    if url is not None:
-        region = url["region"] if url["region"] and REGION.fullmatch(url["region"]) else "<region>"
-        name = url["name"] if _QUEUE.fullmatch(url["name"]) else "<queue>"
-        return f"this is the URL of a queue; write its ARN, arn:aws:sqs:{region}:{url['account']}:{name}"
-    if value.startswith(("http://", "https://")):
-        return f"this is a URL; write the queue's ARN, {_ARN_FORM}"
-    if value and _QUEUE.fullmatch(value):
-        return f"{quote(value)} is a name; write the queue's whole ARN, {_ARN_FORM}"
-    return f"{quote(value)} is not an ARN; write {_ARN_FORM}"
-
-
-def _other_service(path: Path, value: str, service: str) -> FieldProblem:
-    if service == "kinesis":
-        return _later(path, "Kinesis streams are not part of this version yet")
-    if service == "dynamodb" and "/stream/" in value:
-        return _later(path, "DynamoDB streams are not part of this version yet")
-    if service == "dynamodb":
-        advice = "this is the ARN of a table: a mapping reads its stream, whose ARN goes on with /stream/<time>, "
-        return _unrecognised(path, advice + "and DynamoDB streams are not part of this version yet")
-    if not service:
-        return _unrecognised(path, f"{quote(value)} is not a whole ARN; write {_ARN_FORM}")
-    return _unrecognised(path, f"this is an ARN of {quote(service)}; this version reads queues, {_ARN_FORM}")
-
-
-def _later(path: Path, message: str) -> FieldProblem:
-    return FieldProblem(
-        path, "InvalidParameterValueException", message, f"allowed: the ARN of a queue, {_ARN_FORM}"
-    )
 
 
 def target_problem(value: object, path: Path = ("FunctionName",)) -> FieldProblem | None:
@@ -165,13 +79,16 @@ def url_problem(value: str) -> str | None:
     return None
 
 
-def function_arn(arn: QueueArn, name: str) -> str:
+def function_arn(arn: SourceParts, name: str) -> str:
     """The ARN that the handler's context shows: the mapping's name, in the characters and length of Lambda's."""
     function = re.sub(r"[^A-Za-z0-9_-]", "-", name)[:64]
     return f"arn:{arn.partition}:lambda:{arn.region}:{arn.account}:function:{function}"
 
 
 def mapping_uuid(name: str, source: str, function_name: str) -> str:
-    """API-2: 36 lower-case characters in the shape of version 4; the same after every restart, unlike AWS's."""
+    """API-2: 36 lower-case characters in the shape of version 4; the same after every restart, unlike AWS's.
+
+    A part that is empty does not count: the mapping stays the same whatever it is.
+    """
     digest = sha256(f"{name}\0{source}\0{function_name}".encode("utf-8", "surrogatepass")).digest()
     return str(UUID(bytes=digest[:16], version=4))

@@ -1,13 +1,15 @@
 """Which field a source takes, in which range, and which fields go together: the one table and the rules across it.
 
-Ranges and applicability are CFG-1 to CFG-25, the rules across fields CFG-30 to CFG-54. Nothing here asks AWS.
+Ranges and applicability are CFG-1 to CFG-25, the rules across fields CFG-30 to CFG-54. Nothing here asks AWS. What
+only streams have is judged in mapping_streams.py.
 """
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
+from poller.core.mapping_arns import parse_source_arn
 from poller.core.mapping_filters import filter_criteria
-from poller.core.mapping_names import parse_queue_arn, target_problem, url_problem
+from poller.core.mapping_names import target_problem, url_problem
 from poller.core.mapping_shapes import (
     Check,
     FieldProblem,
@@ -15,6 +17,7 @@ from poller.core.mapping_shapes import (
     anything,
     block,
     flag,
+    invalid,
     key_text,
     never,
     seconds,
@@ -23,13 +26,16 @@ from poller.core.mapping_shapes import (
     unsupported,
     violation,
     whole,
+    whole_in,
     wrong_type,
 )
+from poller.core.mapping_streams import destination_config, record_age, starting_position, starting_timestamp
 from poller.core.model import SourceKind
 
 _ALL = frozenset(SourceKind)
 _QUEUES = frozenset({SourceKind.SQS})
 _STREAMS = _ALL - _QUEUES
+_KINESIS = frozenset({SourceKind.KINESIS})
 _NONE: frozenset[SourceKind] = frozenset()
 
 MAX_RETRY_DELAY = 43_200  # seconds: SQS keeps a message invisible for 12 hours at most
@@ -44,7 +50,7 @@ class Field(NamedTuple):
 
 
 def _source_arn(value: object, path: Path) -> Iterator[FieldProblem]:
-    parsed = parse_queue_arn(value, path)
+    parsed = parse_source_arn(value, path)
     if isinstance(parsed, FieldProblem):
         yield parsed
 
@@ -142,14 +148,14 @@ FIELDS: Mapping[str, Field] = {
         ),
         _QUEUES,
     ),
-    "StartingPosition": Field(anything, _STREAMS, "StartingPosition is not valid for SQS event sources."),
-    "StartingPositionTimestamp": Field(anything, _STREAMS),
-    "ParallelizationFactor": Field(anything, _STREAMS),
-    "DestinationConfig": Field(anything, _STREAMS),
-    "MaximumRecordAgeInSeconds": Field(anything, _STREAMS),
-    "BisectBatchOnFunctionError": Field(anything, _STREAMS),
-    "MaximumRetryAttempts": Field(anything, _STREAMS),
-    "TumblingWindowInSeconds": Field(anything, _STREAMS),
+    "StartingPosition": Field(starting_position, _STREAMS, "StartingPosition is not valid for SQS event sources."),
+    "StartingPositionTimestamp": Field(starting_timestamp, _KINESIS),
+    "ParallelizationFactor": Field(whole(1, 10), _STREAMS),
+    "DestinationConfig": Field(destination_config, _STREAMS),
+    "MaximumRecordAgeInSeconds": Field(record_age, _STREAMS),
+    "BisectBatchOnFunctionError": Field(flag, _STREAMS),
+    "MaximumRetryAttempts": Field(whole(-1, 10_000), _STREAMS),
+    "TumblingWindowInSeconds": Field(whole(0, 900), _STREAMS),
     "LoggingConfig": Field(anything, _NONE),
     "Topics": Field(anything, _NONE),
     "Queues": Field(anything, _NONE),
@@ -159,7 +165,12 @@ FIELDS: Mapping[str, Field] = {
     "SelfManagedKafkaEventSourceConfig": Field(anything, _NONE),
     "DocumentDBEventSourceConfig": Field(anything, _NONE),
 }
-_REQUIRED = ("EventSourceArn", "FunctionName")
+_REQUIRED = {
+    None: ("EventSourceArn", "FunctionName"),
+    SourceKind.SQS: ("EventSourceArn", "FunctionName"),
+    SourceKind.KINESIS: ("EventSourceArn", "FunctionName", "StartingPosition"),
+    SourceKind.DYNAMODB: ("EventSourceArn", "FunctionName", "StartingPosition"),
+}
 
 
 def field_problems(fields: Mapping[str, object], source: SourceKind | None) -> Iterator[FieldProblem]:
@@ -169,7 +180,7 @@ def field_problems(fields: Mapping[str, object], source: SourceKind | None) -> I
     """
     for name, field in FIELDS.items():
         value = fields.get(name)
-        if value is None and name not in _REQUIRED:
+        if value is None and name not in _REQUIRED[source]:
             continue
         if field.sources and (source is None or source in field.sources):
             yield from field.check(value, (name,))
@@ -189,12 +200,12 @@ def _taken_by(source: SourceKind | None) -> Collection[str]:
 
 def queue_problems(fields: Mapping[str, object], *, fifo: bool) -> Iterator[FieldProblem]:
     """The rules across fields of a queue; fields that are wrong by themselves are passed over."""
-    size = _whole(fields, "BatchSize", 10)
-    window = _whole(fields, "MaximumBatchingWindowInSeconds", 0)
+    size = whole_in(fields, "BatchSize", 10)
+    window = whole_in(fields, "MaximumBatchingWindowInSeconds", 0)
     if fifo:
         yield from _fifo_problems(size, window)
     elif 10 < size <= 10_000 and window == 0:
-        yield _invalid(
+        yield invalid(
             ("BatchSize",),
             "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10",
             "write a MaximumBatchingWindowInSeconds of 1 to 300, or a BatchSize of up to 10",
@@ -203,7 +214,7 @@ def queue_problems(fields: Mapping[str, object], *, fifo: bool) -> Iterator[Fiel
     delay = _inner(_inner(fields, "Poller"), "RetryDelay")
     first, last = delay.get("Initial"), delay.get("Max")
     if isinstance(first, int | float) and isinstance(last, int | float) and first > last:
-        yield _invalid(
+        yield invalid(
             ("Poller", "RetryDelay", "Initial"), "Initial is greater than Max", "allowed: Initial up to Max"
         )
 
@@ -211,38 +222,29 @@ def queue_problems(fields: Mapping[str, object], *, fifo: bool) -> Iterator[Fiel
 def _fifo_problems(size: int, window: int) -> Iterator[FieldProblem]:
     """CFG-32."""
     if 10 < size <= 10_000:
-        yield _invalid(("BatchSize",), "Batch size for FIFO queues must be between 1 and 10", "allowed: 1 to 10")
+        yield invalid(("BatchSize",), "Batch size for FIFO queues must be between 1 and 10", "allowed: 1 to 10")
     if 0 < window <= 300:
         text_ = "Batching window is not supported for FIFO queues"
-        yield _invalid(("MaximumBatchingWindowInSeconds",), text_, "allowed: 0")
+        yield invalid(("MaximumBatchingWindowInSeconds",), text_, "allowed: 0")
 
 
 def _scaling_problems(fields: Mapping[str, object]) -> Iterator[FieldProblem]:
     """CFG-47, and provisioned pollers that leave no room between their ends."""
     provisioned = {k: v for k, v in _inner(fields, "ProvisionedPollerConfig").items() if v is not None}
     if provisioned and _inner(fields, "ScalingConfig").get("MaximumConcurrency") is not None:
-        yield _invalid(
+        yield invalid(
             ("ProvisionedPollerConfig",),
             "MaximumConcurrency and ProvisionedPollerConfig are mutually exclusive",
             "leave one of them out",
         )
-    minimum = _whole(provisioned, "MinimumPollers", 2)
-    maximum = _whole(provisioned, "MaximumPollers", 200)
+    minimum = whole_in(provisioned, "MinimumPollers", 2)
+    maximum = whole_in(provisioned, "MaximumPollers", 200)
     if 2 <= maximum < minimum <= 200:
-        yield _invalid(
+        yield invalid(
             ("ProvisionedPollerConfig", "MinimumPollers"),
             f"MinimumPollers {minimum} is greater than MaximumPollers {maximum}",
             "allowed: MinimumPollers up to MaximumPollers",
         )
-
-
-def _invalid(path: Path, message: str, allowed: str) -> FieldProblem:
-    return FieldProblem(path, "InvalidParameterValueException", message, allowed)
-
-
-def _whole(fields: Mapping[str, object], name: str, default: int) -> int:
-    value = fields.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) else default
 
 
 def _inner(fields: Mapping[str, object], name: str) -> Mapping[str, object]:

@@ -107,6 +107,11 @@ def unsupported(path: Path) -> FieldProblem:
     )
 
 
+def invalid(path: Path, message: str, allowed: str) -> FieldProblem:
+    """A value that is well formed, and wrong for this source or beside the other fields."""
+    return FieldProblem(path, "InvalidParameterValueException", message, allowed)
+
+
 def unknown(path: Path, known: Collection[str], what: str = "field") -> FieldProblem:
     """A name that nobody knows, with the one that was perhaps meant."""
     name = str(path[-1])
@@ -201,8 +206,14 @@ def never(value: object, path: Path) -> Iterator[FieldProblem]:
 
 
 def anything(value: object, path: Path) -> Iterator[FieldProblem]:
-    """A field whose values are not looked at yet, because its source is refused as a whole."""
+    """A field that no source of ours takes, so that its values need no look."""
     yield from ()
+
+
+def whole_in(fields: Mapping[str, object], name: str, default: int) -> int:
+    """A field's whole number for the rules across fields; the default where it is none, which was told already."""
+    value = fields.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) else default
 
 
 def _member(path: Path) -> str:
