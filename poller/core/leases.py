@@ -15,7 +15,8 @@ class Lease:
     `switches` counts changes of owner since the last checkpoint. `tenure` is a random word of the owner's, new
     each time it takes the row. `start` is the epoch second at which LATEST was pinned, or AT_TIMESTAMP's.
     `progress` is what Progress holds beside the position, as JSON text, empty for nothing. `ended_at` is the epoch
-    second at which SHARD_END was written.
+    second at which SHARD_END was written. `starting` is the sequence number at which the shard began: a stream
+    that is deleted and made anew has shards of the same ids, and this is how they are told apart.
     """
 
     key: str
@@ -32,6 +33,7 @@ class Lease:
     start: float | None = None
     progress: str = ""
     ended_at: float | None = None
+    starting: str = ""
 
 
 @fact
