@@ -43,6 +43,8 @@ class Dropped:
 
 
 Answer: TypeAlias = JsonObject | AwsError | Dropped
+# Status, headers and body, of a service that does not speak AWS JSON.
+RestAnswer: TypeAlias = tuple[int, dict[str, str], bytes]
 Reply: TypeAlias = Callable[[Answer], None]
 Cancel: TypeAlias = Callable[[], None]
 
@@ -63,16 +65,6 @@ class Service(Protocol):
 
         A call that meets the fault `hang` is never answered.
         """
-        ...
-
-
-class Rest(Protocol):
-    """The services that do not speak AWS JSON: the query protocol of SNS, the paths of S3."""
-
-    def handle(
-        self, method: str, url: str, headers: dict[str, str], body: bytes
-    ) -> tuple[int, dict[str, str], bytes]:
-        """One request, `headers` by their names in lower case: the status, headers and body of its answer."""
         ...
 
 

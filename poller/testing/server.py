@@ -18,9 +18,12 @@ import orjson
 from poller.clock import Clock
 from poller.core.model import JsonObject
 from poller.errors import ListenError
-from poller.testing.calls import Answer, AwsError, Dropped, Rest, Service, Waiting
+from poller.testing.calls import Answer, AwsError, Dropped, Service, Waiting
 from poller.testing.faults import Faults
+from poller.testing.rest import RestServices
+from poller.testing.s3 import S3
 from poller.testing.service import SqsService
+from poller.testing.sns import Sns
 from poller.testing.sqs import Sqs
 
 _LARGEST_BODY: Final = 16 * 1024 * 1024
@@ -55,7 +58,7 @@ class EmbeddedAws:
         self.abandoned_polls_take = abandoned_polls_take
         self.service = SqsService(clock, Sqs(region=region, account=account))
         self.services: dict[str, Service] = {"AmazonSQS": self.service}
-        self.rest: Rest | None = None
+        self.rest = RestServices(self.service)
         self.connections: set[_Connection] = set()
         self._server: asyncio.Server | None = None
         self._numbers = itertools.count(1)
@@ -71,6 +74,16 @@ class EmbeddedAws:
     def sqs(self) -> Sqs:
         """The state machine of SQS: its queues can be looked at directly."""
         return self.service.sqs
+
+    @property
+    def sns(self) -> Sns:
+        """The state machine of SNS: what was published can be looked at directly."""
+        return self.rest.sns
+
+    @property
+    def s3(self) -> S3:
+        """The state machine of S3: its buckets can be looked at directly."""
+        return self.rest.s3
 
     @property
     def faults(self) -> Faults:
@@ -258,17 +271,18 @@ class _Connection(asyncio.Protocol):
             self._parked = parked
 
     def _handle_rest(self, request: _Request, body: bytes) -> None:
-        rest = self._aws.rest
         if request.method == b"GET" and request.url == b"/" and b"authorization" not in _names(request.headers):
             self._write({"status": "running"})
-        elif rest is None:
-            text = "The embedded AWS speaks AWS JSON: X-Amz-Target must name the operation."
-            self._write(AwsError("UnknownOperationException", text))
-        else:
-            headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in request.headers}
-            method, url = request.method.decode(), request.url.decode("latin-1")
-            status, told, payload = rest.handle(method, url, headers, body)
-            self._send(self._aws.rest_head(status, len(payload), told) + payload)
+            return
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in request.headers}
+        answer = self._aws.rest.handle(request.method.decode(), request.url.decode("latin-1"), headers, body)
+        match answer:
+            case None:
+                pass  # nor is anything that was sent behind it
+            case Dropped():
+                self.abort()
+            case (status, told, payload):
+                self._send(self._aws.rest_head(status, len(payload), told) + payload)
 
     def _answer(self, answer: Answer) -> None:
         self._parked = None
