@@ -42,6 +42,9 @@ _TABLE: tuple[tuple[frozenset[str], SourceProblem, str], ...] = (
      SourceProblem.DENIED, "Allow {action} to these credentials, in their policy and in the resource's."),
     (frozenset({"QueueDoesNotExist", "NonExistentQueue", "QueueDeletedRecently", "ResourceNotFoundException"}),
      SourceProblem.MISSING, "Check name, account and region."),
+    (frozenset({"ExpiredIteratorException"}), SourceProblem.EXPIRED, "A new iterator is asked for."),
+    (frozenset({"TrimmedDataAccessException"}), SourceProblem.TRIMMED,
+     "These records are gone: it goes on with the oldest that is left."),
     (frozenset({"OverLimit"}), SourceProblem.THROTTLED,
      "Too many messages are in flight; it is asked again when some were deleted."),
     (frozenset({"RequestThrottled", "RequestThrottledException", "Throttling", "ThrottlingException", "Throttled",
@@ -49,16 +52,22 @@ _TABLE: tuple[tuple[frozenset[str], SourceProblem, str], ...] = (
                 "BandwidthLimitExceeded", "LimitExceededException", "ProvisionedThroughputExceededException",
                 "TransactionInProgressException"}),
      SourceProblem.THROTTLED, _THROTTLE_HINT),
+    (frozenset({"ResourceInUseException", "ExpiredNextTokenException"}), SourceProblem.SERVER,
+     "It is being created, changed or deleted; it is asked again."),
     (frozenset({"InternalError", "InternalFailure", "InternalServerError", "InternalFailureException",
                 "ServiceUnavailable", "ServiceUnavailableException", "RequestTimeout",
                 "RequestTimeoutException"}),
      SourceProblem.SERVER, ""),
 )  # fmt: skip
 
+# Services whose permissions carry another name than the service itself.
+_ACTIONS = {"dynamodbstreams": "dynamodb"}
 _CLASSES = {SourceProblem.THROTTLED: "was throttled", SourceProblem.DENIED: "was denied",
             SourceProblem.MISSING: "found nothing there", SourceProblem.SERVER: "failed on the service's side",
             SourceProblem.CREDENTIALS: "was refused for its credentials",
-            SourceProblem.UNREACHABLE: "did not reach it", SourceProblem.REFUSED: "was refused"}  # fmt: skip
+            SourceProblem.UNREACHABLE: "did not reach it", SourceProblem.REFUSED: "was refused",
+            SourceProblem.EXPIRED: "came with an iterator that is too old",
+            SourceProblem.TRIMMED: "asked for records that the stream no longer has"}  # fmt: skip
 
 
 class Refusal(NamedTuple):
@@ -122,7 +131,7 @@ def refused(service: str, operation: str, host: str, refusal: Refusal) -> Source
     """The error for an answer of the service that is not a success."""
     problem, hint = classify(refusal)
     said = ": ".join(filter(None, (refusal.code or f"HTTP {refusal.status}", refusal.message))).rstrip(".")
-    action = f"{service}:{operation.removesuffix('Batch')}"
+    action = f"{_ACTIONS.get(service, service)}:{operation.removesuffix('Batch')}"
     sentence = f"{service} {operation} at {host} {_CLASSES[problem]} ({said}). {hint.format(action=action)}"
     return SourceError(problem, sentence.strip(), refusal.code or f"HTTP{refusal.status}")
 

@@ -50,10 +50,16 @@ SKEW_SECONDS = 30.0
 
 
 class WireAnswer(NamedTuple):
-    """The answer's JSON object, and the bytes it took on the wire."""
+    """The answer's JSON object, the bytes it took on the wire, and its headers."""
 
     data: JsonObject
     size: int
+    headers: list[tuple[bytes, bytes]]
+
+    def told_at(self) -> float | None:
+        """The service's own time, epoch seconds, by the Date header; None without a readable one."""
+        date = next((value for name, value in self.headers if name.lower() == b"date"), b"")
+        return _seconds(date)
 
 
 class WireClient:
@@ -162,7 +168,8 @@ class WireClient:
             except HttpError as error:
                 raise errors.unreached(self.service, operation, self.host, error) from error
             if response.status == 200:
-                answer = WireAnswer(self._decode(operation, response.body), len(response.body))
+                data = self._decode(operation, response.body)
+                answer = WireAnswer(data, len(response.body), response.headers)
                 outcome = "success"
                 return answer
             refusal = errors.read_refusal(response)
@@ -185,14 +192,10 @@ class WireClient:
         """Takes the service's time for ours from now on, when a refused signature shows that they differ."""
         if refusal.code not in errors.CLOCK_SUSPECTS:
             return False
-        try:
-            told = parsedate_tz((response.header(b"date") or b"").decode("latin-1"))
-            skew = mktime_tz(told) - wall if told else self._skew
-        except (ValueError, OverflowError, TypeError):
+        told = _seconds(response.header(b"date") or b"")
+        if told is None or abs(told - wall - self._skew) < SKEW_SECONDS:
             return False
-        if abs(skew - self._skew) < SKEW_SECONDS:
-            return False
-        self._skew = skew
+        self._skew = told - wall
         return True
 
     async def _renew_credentials(
@@ -232,6 +235,15 @@ class WireClient:
             return json.loads(body)
         except (ValueError, RecursionError) as error:
             raise errors.unreadable(self.service, operation, self.host, "broken JSON") from error
+
+
+def _seconds(date: bytes) -> float | None:
+    """Epoch seconds of a Date header."""
+    try:
+        told = parsedate_tz(date.decode("latin-1"))
+        return None if told is None else float(mktime_tz(told))
+    except (ValueError, OverflowError, TypeError):
+        return None
 
 
 def _encode(body: JsonObject) -> bytes:
