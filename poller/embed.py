@@ -45,7 +45,7 @@ class Mapping:
     @property
     def in_flight(self) -> int:
         """Messages that its handler has at this moment."""
-        return self._coordinator.gauges().in_flight_messages
+        return self._coordinator.in_flight
 
     async def started(self) -> None:
         """Waits for the first look at the source; raises errors.SourceError when it could not be used (yet)."""

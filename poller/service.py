@@ -28,6 +28,7 @@ from poller.ports import QueueSource
 from poller.runtime.coordinator import TRANSIENT, Coordinator
 from poller.runtime.dispatcher import Dispatcher
 from poller.runtime.heartbeat import Heartbeat
+from poller.runtime.queue_coordinator import QueueCoordinator
 from poller.runtime.shutdown import longest_wait, stop_all, stop_now
 from poller.runtime.sidethread import SideThread
 from poller.runtime.watchdog import Watchdog
@@ -108,7 +109,7 @@ class Service:
         heartbeat = None
         if mapping.poller.heartbeat:
             heartbeat = Heartbeat(mapping.name, self.side, lambda: self._open_beside(mapping), self._clock)
-        coordinator = Coordinator(
+        coordinator = QueueCoordinator(
             mapping,
             lambda: self._open(mapping),
             handler,

@@ -1,27 +1,27 @@
-"""The life of one mapping: open its source, start its handler, run its machine, start it again after a crash.
+"""The life of one mapping: start its handler, open its source, run, start again after a crash, end.
+
+What is here is the same for queues and streams; what they do while they run is in queue_coordinator.py and
+stream_coordinator.py.
 
 A mapping that cannot start now keeps trying in the background, as AWS's own does when access returns (API-16);
 what the first attempt came to is told through `first_attempt`, so that a command line can refuse a typing error.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable
 from random import Random
 from typing import TypeVar
 
 from poller.clock import Clock
 from poller.core.backoff import delay
-from poller.core.budget import ByteBudget
 from poller.core.lifecycle import may_become
-from poller.core.mapping import EventSourceMapping, visibility_conflict
-from poller.core.messages import Described, Event, Extended, Request, Requested
-from poller.core.model import MappingState, QueueFacts, QueueGauges, SourceProblem
-from poller.core.queue_consumer import QueueConsumer
+from poller.core.mapping import EventSourceMapping
+from poller.core.messages import Request
+from poller.core.model import MappingState, QueueGauges, SourceProblem
 from poller.errors import ConfigurationError, HandlerError, PollerError, SourceError
 from poller.metrics import Metrics
-from poller.metrics_stats import NO_GAUGES
-from poller.ports import Handler, QueueSource
-from poller.runtime.driver import Beats, Dispatch, Driver
+from poller.ports import Handler
 from poller.telemetry import Telemetry
 
 OPENING_FIRST, OPENING_CAP = 0.5, 3.0  # seconds between attempts to reach the source
@@ -29,11 +29,10 @@ DEFINITE_CAP = 30.0  # the same where the source has answered, and the answer wa
 CRASH_FIRST, CRASH_CAP = 0.5, 30.0  # seconds before a crashed machine is started again
 TRANSIENT = frozenset({SourceProblem.THROTTLED, SourceProblem.UNREACHABLE, SourceProblem.SERVER})
 
-OpenQueue = Callable[[], Awaitable[tuple[QueueSource, QueueFacts]]]
 T = TypeVar("T")
 
 
-class Coordinator:
+class Coordinator(ABC):
     """One mapping in this process. Make it inside a running loop; `start` it once."""
 
     task: asyncio.Task[None]
@@ -41,16 +40,11 @@ class Coordinator:
     def __init__(
         self,
         mapping: EventSourceMapping,
-        open_queue: OpenQueue,
         handler: Handler,
-        dispatch: Dispatch,
         *,
         metrics: Metrics,
         clock: Clock,
-        budget: ByteBudget,
-        longest_wait: int,
         random: Random,
-        beats: Beats | None = None,
     ) -> None:
         self.mapping = mapping
         self.stats = metrics.add(mapping, self.gauges)
@@ -58,21 +52,45 @@ class Coordinator:
         self.first_attempt: asyncio.Future[PollerError | None] = asyncio.get_running_loop().create_future()
         self.failure: PollerError | None = None
         self.abandoned = 0
-        """Messages that were neither settled nor left alone when it had to end."""
-        self._open_queue = open_queue
+        """Records that were neither settled nor left alone when it had to end."""
         self._handler = handler
-        self._dispatch = dispatch
-        self._metrics = metrics
         self._clock = clock
-        self._budget = budget
-        self._longest_wait = longest_wait
         self._random = random
-        self._beats = beats
         self._enabled = mapping.enabled
         self._draining = False
         self._stopping = asyncio.Event()
-        self._machine: QueueConsumer | None = None
-        self._driver: Driver | None = None
+        self._running = False
+
+    # --- what a kind of source adds ---
+
+    @abstractmethod
+    def gauges(self) -> QueueGauges:
+        """How the mapping stands; called from the thread that scrapes."""
+
+    @property
+    @abstractmethod
+    def in_flight(self) -> int:
+        """Records that its handler has at this moment."""
+
+    @abstractmethod
+    async def _open(self) -> None:
+        """One attempt to get at what it reads from. Raises PollerError for what is tried again, and told."""
+
+    @abstractmethod
+    async def _run(self) -> None:
+        """Works until it is to stop, or has drained. Calls `_begun` once the mapping is what its owner wants. What
+        it raises is a bug: it will be opened and run again.
+        """
+
+    @abstractmethod
+    def _pass_on(self, request: Request) -> None:
+        """To what runs, which nothing may do at the moment."""
+
+    @abstractmethod
+    async def _rest(self) -> None:
+        """Until what runs, paused, has nothing in hand; or until it goes on, or has ended."""
+
+    # --- what its owner calls ---
 
     @property
     def enabled(self) -> bool:
@@ -85,11 +103,6 @@ class Coordinator:
         """
         self.task = asyncio.create_task(self._live(), name=f"esm:{self.mapping.name}")
 
-    def gauges(self) -> QueueGauges:
-        """How the mapping stands; called from the thread that scrapes."""
-        machine = self._machine
-        return NO_GAUGES if machine is None else machine.gauges()
-
     def request(self, request: Request) -> None:
         """Passes on what the owner wants; it outlives a restart of the machine."""
         match request:
@@ -101,15 +114,9 @@ class Coordinator:
                 self._draining = True
             case Request.STOP | Request.ABANDON:
                 self._stopping.set()
-        if self._driver is not None:
-            self._driver.feed(Requested(request))
-            if request is Request.RESUME and self._draining:
-                self._driver.feed(Requested(Request.DRAIN))  # the machine forgot it over the pause
-
-    def extended(self, ids: tuple[str, ...], lease_until: float) -> None:
-        """The heartbeat has extended receipts of this mapping."""
-        if self._driver is not None:
-            self._driver.feed(Extended(ids, lease_until))
+        self._pass_on(request)
+        if request is Request.RESUME and self._draining:
+            self._pass_on(Request.DRAIN)  # the machine forgot it over the pause
 
     async def pause(self) -> None:
         """Receives no more; returns when running handlers are done and all else was given back (API-8), or as soon
@@ -117,8 +124,7 @@ class Coordinator:
         """
         self._become(MappingState.DISABLING)
         self.request(Request.PAUSE)
-        if self._driver is not None:
-            await self._driver.rest()
+        await self._rest()
         self._become(MappingState.DISABLED)  # if it was resumed, there is no way from there to here
 
     def resume(self) -> None:
@@ -129,12 +135,14 @@ class Coordinator:
             )
         self._become(MappingState.ENABLING)
         self.request(Request.RESUME)
-        if self._driver is not None:
+        if self._running:
             self._become(MappingState.ENABLED)
 
     def deleting(self) -> None:
         """It is about to be removed, and will have no other state."""
         self._become(MappingState.DELETING)
+
+    # --- its life ---
 
     async def _live(self) -> None:
         self.telemetry.state_changed(MappingState.CREATING, self._clock.now())
@@ -142,7 +150,7 @@ class Coordinator:
             if await self._handler_started():
                 await self._work()
         finally:
-            self._driver = None
+            self._running = False
             self._know(None)  # stopped before it was known; nobody is to wait for it
             self.stats.finished = self.failure is None
             await self._handler.close()
@@ -166,13 +174,13 @@ class Coordinator:
         crashes = 0
         while not self._stopping.is_set():
             try:
-                opened = await self._unless_stopped(self._open())
+                opened = await self._unless_stopped(self._opened())
                 # a stop may come between the opening and here, and there is no machine yet that would be told
                 if opened is None or self._stopping.is_set():
                     return
                 if crashes:
                     self.telemetry.restarted(self._clock.now())
-                await self._drive(*opened)
+                await self._run()
             except Exception as error:  # noqa: BLE001 - a dead loop is told, counted and started again
                 self._know(None)
                 self.telemetry.crashed(error, self._clock.now())
@@ -180,34 +188,15 @@ class Coordinator:
                 await self._unless_stopped(asyncio.sleep(delay(crashes, CRASH_FIRST, CRASH_CAP, self._random)))
             else:
                 return
+            finally:
+                self._running = False
 
-    async def _drive(self, source: QueueSource, facts: QueueFacts) -> None:
-        machine = QueueConsumer(self.mapping, self._random, self._budget, self._longest_wait)
-        driver = Driver(machine, source, self._dispatch, self._clock, self.telemetry, self._beats)
-        # what the owner wants comes first: a machine that knows its queue begins to receive
-        first: list[Event] = []
-        if self._enabled != self.mapping.enabled:
-            first.append(Requested(Request.RESUME if self._enabled else Request.PAUSE))
-        if self._draining:
-            first.append(Requested(Request.DRAIN))
-        first.append(Described(facts))
-        self._machine, self._driver = machine, driver
-        self._become(MappingState.ENABLED if self._enabled else MappingState.DISABLED)
-        self._know(None)
-        try:
-            await driver.run(*first)
-        finally:
-            self._driver = None
-            self.abandoned += machine.abandoned + driver.cut_off
-            if driver.cut_off:
-                self.telemetry.cut_off(driver.cut_off)
-
-    async def _open(self) -> tuple[QueueSource, QueueFacts]:
-        """The source, as soon as it can be had."""
+    async def _opened(self) -> bool:
+        """Opens, as soon as it can be done."""
         attempt = 0
         while True:
             try:
-                return await self._open_checked()
+                await self._open()
             except PollerError as error:
                 attempt += 1
                 problem = error.problem if isinstance(error, SourceError) else SourceProblem.REFUSED
@@ -215,17 +204,14 @@ class Coordinator:
                 self._know(error)
                 cap = OPENING_CAP if problem in TRANSIENT else DEFINITE_CAP
                 await asyncio.sleep(delay(attempt, OPENING_FIRST, cap, self._random))
+            else:
+                return True
 
-    async def _open_checked(self) -> tuple[QueueSource, QueueFacts]:
-        """One attempt. The handler's timeout must fit the queue's visibility (CFG-44).
-
-        Raises SourceError, or ConfigurationError for an endpoint that cannot be used.
-        """
-        source, facts = await self._open_queue()
-        conflict = visibility_conflict(facts.visibility_timeout, self.mapping)
-        if conflict is not None:
-            raise SourceError(SourceProblem.REFUSED, conflict)
-        return source, facts
+    def _begun(self) -> None:
+        """It runs, and the first attempt is known to have come to something."""
+        self._running = True
+        self._become(MappingState.ENABLED if self._enabled else MappingState.DISABLED)
+        self._know(None)
 
     async def _unless_stopped(self, work: Awaitable[T]) -> T | None:
         """The result, or None once the mapping is to stop; for work that holds no messages."""

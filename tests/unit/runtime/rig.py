@@ -12,7 +12,7 @@ from poller.core.mapping import EventSourceMapping, HandlerSettings, PollerSetti
 from poller.core.model import Batch, InvocationResult, Message, QueueFacts, SourceKind, Succeeded
 from poller.metrics import Metrics
 from poller.ports import QueueSource
-from poller.runtime.coordinator import Coordinator
+from poller.runtime.queue_coordinator import QueueCoordinator
 from poller.testing import FakeQueue
 
 DEADLINE = 60.0
@@ -124,7 +124,7 @@ class Life:
         self.answers = list(answers)
         self.opened = 0
         self.budget = ByteBudget()
-        self.coordinator = Coordinator(
+        self.coordinator = QueueCoordinator(
             mapping or mapping_of(),
             self._open,
             self.handler,
