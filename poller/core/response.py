@@ -1,16 +1,20 @@
-"""What a function's response means for its batch: the one place that reads `batchItemFailures` (PBR).
+"""What a function's response means for its batch: the one place that reads `batchItemFailures` (PBR), and the
+state that a tumbling window's function returns (TMB-5).
 
-What is then done about it is settle.py's business.
+What is then done about it is the business of settle.py and stream_settle.py.
 """
 
 import json
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, NoReturn, TypeAlias
 
 import orjson
 
 from poller.core.fact import fact
+from poller.core.model import JsonObject
+from poller.core.stream_payload import nested_too_deeply
 
 
 @fact
@@ -26,6 +30,16 @@ class PartialFailure:
 
 
 @fact
+class PartialProgress:
+    """The records of the batch before this one are done, it and all after it are not (PBR-20).
+
+    `lowest` is its place in the batch; 0 is no progress at all, which the settling rules treat as such (PBR-23).
+    """
+
+    lowest: int
+
+
+@fact
 class Failure:
     """No record of the batch is done. `reason` is a sentence for the log and quotes nothing of the response."""
 
@@ -33,6 +47,7 @@ class Failure:
 
 
 Outcome: TypeAlias = Success | PartialFailure | Failure
+StreamOutcome: TypeAlias = Success | PartialProgress | Failure
 
 _SUCCESS = Success()
 # What nearly every function returns; compared before anything is parsed.
@@ -66,10 +81,75 @@ def interpret_queue_response(payload: bytes, sent: Collection[str], partial: boo
     if all(entry == {} for entry in entries):
         return _SUCCESS
     known = sent if isinstance(sent, AbstractSet) else frozenset(sent)
+    return _distrust(entries, known) or PartialFailure(frozenset(entry["itemIdentifier"] for entry in entries))
+
+
+def interpret_stream_response(payload: bytes, sent: Sequence[str], partial: bool) -> StreamOutcome:
+    """Reads the response of a function that returned (PBR-3, the column of streams). Never raises.
+
+    As for a queue, but `sent` are the sequence numbers of the batch in its order, and an entry without any key is
+    a failure like every other entry that names nothing (OPEN-7, OPEN-8).
+
+    The lowest number listed is found by its place in the batch: a shard is read in ascending order, so that is
+    the lowest by integer value (PBR-21), and were a source ever to break that order, nothing listed would be
+    passed over. Where records share a number (KIN-6), the first of them is meant.
+    """
+    if not partial or payload in _PLAINLY_SUCCESS:
+        return _SUCCESS
+    entries = _failure_entries(payload)
+    if not isinstance(entries, list):
+        return entries
+    if not entries:
+        return _SUCCESS
+    places = dict(zip(reversed(sent), range(len(sent) - 1, -1, -1), strict=True))
+    return _distrust(entries, places.keys()) or PartialProgress(
+        min(places[entry["itemIdentifier"]] for entry in entries)
+    )
+
+
+def interpret_window_response(payload: bytes) -> JsonObject | Failure:
+    """The state that the function of a tumbling window returned, an object (TMB-5). Never raises.
+
+    Nothing is lost on the way: long integers stay exact, and what could not be carried on (a number that is
+    infinite as a float, nesting without end) is a failure instead of another value.
+    """
+    try:
+        response = json.loads(_text(payload), parse_float=_finite, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return Failure(
+            "the function's response is not JSON that can be read, and a tumbling window needs its state, "
+            "so the batch counts as failed"
+        )
+    if not isinstance(response, dict):
+        found = f"is {_name(response)}"
+    elif "state" not in response:
+        found = "has no state"
+    elif not isinstance(state := response["state"], dict):
+        found = f"has {_name(state)} as its state"
+    elif _unwritable(state):
+        found = "has a state that is nested too deeply"
+    else:
+        return state
+    return Failure(
+        f"the function's response {found}; a tumbling window needs an object with an object as its state, "
+        "so the batch counts as failed"
+    )
+
+
+def _unwritable(state: JsonObject) -> bool:
+    try:
+        orjson.dumps(state)
+    except orjson.JSONEncodeError:
+        return nested_too_deeply(state)  # all else that it refuses, serialise() writes
+    return False
+
+
+def _distrust(entries: Sequence[Any], known: AbstractSet[str]) -> Failure | None:
+    """Why a list of failures cannot be believed: its first bad entry, or None."""
     for place, entry in enumerate(entries, start=1):
         if complaint := _complaint(entry, known):
             return Failure(f"entry {place} of batchItemFailures {complaint}, so the whole batch counts as failed")
-    return PartialFailure(frozenset(entry["itemIdentifier"] for entry in entries))
+    return None
 
 
 def _complaint(entry: object, known: AbstractSet[str]) -> str | None:
@@ -123,9 +203,19 @@ def _parse(payload: bytes) -> Any:
     try:
         return orjson.loads(payload)
     except orjson.JSONDecodeError:
-        text = payload.removeprefix(_BOM).decode("utf-8")
         # As float, because int() has a limit of digits, and no number of the response matters.
-        return json.loads(text, parse_int=float, parse_constant=_refuse)
+        return json.loads(_text(payload), parse_int=float, parse_constant=_refuse)
+
+
+def _text(payload: bytes) -> str:
+    return payload.removeprefix(_BOM).decode("utf-8")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"{digits} is out of range")
+    return number
 
 
 def _refuse(constant: str) -> NoReturn:

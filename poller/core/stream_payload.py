@@ -1,0 +1,282 @@
+"""From a record of a shard to the event a function gets, how many bytes that has, and which lane it goes to.
+
+The counterpart of payload.py, and under the same rule: it runs once for each record, and what a record carries is
+passed on as it is, never parsed and written again.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from operator import itemgetter
+from typing import Any, Final
+from zlib import crc32
+
+import orjson
+
+from poller.core.mapping import EventSourceMapping, SourceArn
+from poller.core.model import JsonObject, SourceKind
+from poller.core.payload import EVENT_LIMIT, record_size, serialise
+from poller.core.records import Record, StreamBatch, WindowCall
+
+UNKNOWN_ARRIVAL: Final = 0.0
+"""The arrival of a record whose source did not tell: it has no age, so it is never too old (ERR-10)."""
+
+FIRST_SEQUENCE: Final = "0"
+"""Before every sequence number that a source gives."""
+
+# Epoch seconds up to the year 9892: room for a window behind it, and milliseconds do not pass for seconds.
+_LATEST_ARRIVAL: Final = 250_000_000_000
+_SEQUENCE_DIGITS: Final = 129  # the longest that Kinesis has
+_LEVELS: Final = 200  # orjson takes 254, of which the event needs some; an item of DynamoDB has at most 32
+
+_kinesis_fields: Final = itemgetter("SequenceNumber", "PartitionKey", "Data", "ApproximateArrivalTimestamp")
+# Record(*fields) without the function in Python that a NamedTuple has for it
+_record: Final[Callable[[tuple[Any, ...]], Record]] = partial(tuple.__new__, Record)
+
+
+def make_records(
+    wires: Sequence[JsonObject], mapping: EventSourceMapping, shard_id: str, first_offset: int
+) -> list[Record]:
+    """The records of one read, made ready for batches, each with its event record (KIN-1, DDB-1).
+
+    `wires` are as GetRecords has them in the JSON protocol: Data is base64 text, times are epoch seconds. The
+    records are numbered from `first_offset` on. Every wire becomes a record, in order, whatever is wrong with it:
+
+    A record without a readable sequence number takes that of the record before it (the first of a read takes 0).
+    It cannot be left out, because nobody would ever hear of it, and with a number of its own it could move the
+    position past records that are not done. With its predecessor's, "all up to here is resolved" stays true, and
+    the worst is that it is delivered again after a restart, which is legal (GEN-2).
+
+    A record without a readable arrival time has UNKNOWN_ARRIVAL.
+    """
+    assert mapping.stream is not None
+    if mapping.source is SourceKind.KINESIS:
+        return _kinesis_records(wires, mapping.arn, mapping.stream.lanes, shard_id, first_offset)
+    return _dynamodb_records(wires, mapping.arn, mapping.stream.lanes, first_offset)
+
+
+def lane_of(key: str, lanes: int) -> int:
+    """The lane, from 0, in which the records of this key are kept in order (STR-40).
+
+    The same in every process and every version, because a restart finds the failing batches of a lane by its
+    number: CRC-32 of the key in UTF-8.
+    """
+    return crc32(key.encode("utf-8", "surrogatepass")) % lanes
+
+
+def stream_event(batch: StreamBatch, mapping: EventSourceMapping, shard_id: str) -> JsonObject:
+    """What the function is called with: the records, and with a tumbling window its fields (TMB-2).
+
+    It shares nothing with the batch that a function could change: a handler in this process may write into its
+    event as it likes, and a retry as well as the failure document will still show what the source sent (BAT-6).
+    """
+    if mapping.source is SourceKind.KINESIS:  # two levels, and below them nothing but text and numbers
+        records = [{**record.record, "kinesis": record.record["kinesis"].copy()} for record in batch.records]
+    else:
+        records = _copy([record.record for record in batch.records])
+    return _event(records, batch.call, mapping.arn, shard_id)
+
+
+def event_overhead(call: WindowCall | None, mapping: EventSourceMapping, shard_id: str) -> int:
+    """Exact bytes of the serialised event around its records, the state of a window included (BAT-2)."""
+    return len(serialise(_event([], call, mapping.arn, shard_id)))
+
+
+def window_times(call: WindowCall) -> JsonObject:
+    """The window as events and failure documents show it (TMB-2, TMB-10)."""
+    return {"start": iso_seconds(call.start), "end": iso_seconds(call.end)}
+
+
+def iso_seconds(at: float) -> str:
+    """Epoch seconds as UTC without a fraction, such as 2020-12-09T07:04:00Z."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def nested_too_deeply(value: object) -> bool:
+    """Whether this has more levels than can be relied on to be written as JSON, in an event or a row."""
+    level = [value]
+    for _ in range(_LEVELS):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer if isinstance(outer, list) else ())
+        ]
+        if not level:
+            return False
+    return True
+
+
+def invoke_identity_arn(arn: SourceArn) -> str:
+    """What Kinesis records have as invokeIdentityArn (KIN-3).
+
+    On AWS it is the role of the function. Here there is none, so it is a role of a fixed name in the account of
+    the stream: nothing that anybody could assume, but an ARN to those who take it apart.
+    """
+    return f"arn:{arn.partition}:iam::{arn.account}:role/esm-poller"
+
+
+# --- Kinesis ---
+
+
+def _kinesis_records(
+    wires: Sequence[Any], arn: SourceArn, lanes: int, shard_id: str, first_offset: int
+) -> list[Record]:
+    """One function for all of a read, because here every call counts ten thousand times."""
+    source_arn, region, identity = arn.text, arn.region, invoke_identity_arn(arn)
+    prefix = f"{shard_id}:"
+    previous, lane = FIRST_SEQUENCE, 0
+    records: list[Record] = []
+    for offset, wire in enumerate(wires, start=first_offset):
+        try:
+            sequence, key, data, arrived_at = _kinesis_fields(wire)
+            usual = (
+                sequence.isascii()
+                and sequence.isdigit()
+                and type(arrived_at) is float
+                and 0 < arrived_at < _LATEST_ARRIVAL
+            )
+        except (AttributeError, KeyError, TypeError):
+            given = wire if isinstance(wire, dict) else {}
+            usual, sequence, arrived_at = (
+                False,
+                given.get("SequenceNumber"),
+                given.get("ApproximateArrivalTimestamp"),
+            )
+            key, data = given.get("PartitionKey"), given.get("Data")
+        if not usual or len(sequence) > _SEQUENCE_DIGITS:
+            sequence, arrived_at = _sequence(sequence, previous), _arrival(arrived_at)
+        if type(key) is not str:
+            key = _text(key)
+        if type(data) is not str:
+            data = _text(data)
+        previous = sequence
+        record = {
+            "kinesis": {
+                "kinesisSchemaVersion": "1.0",
+                "partitionKey": key,
+                "sequenceNumber": sequence,
+                "data": data,
+                "approximateArrivalTimestamp": arrived_at,
+            },
+            "eventSource": "aws:kinesis",
+            "eventVersion": "1.0",
+            "eventID": prefix + sequence,
+            "eventName": "aws:kinesis:record",
+            "invokeIdentityArn": identity,
+            "awsRegion": region,
+            "eventSourceARN": source_arn,
+        }
+        try:
+            size = len(orjson.dumps(record))
+        except orjson.JSONEncodeError:
+            size = record_size(record)
+        if lanes > 1:
+            lane = lane_of(key, lanes)
+        records.append(_record((sequence, offset, lane, arrived_at, size, record)))
+    return records
+
+
+# --- DynamoDB Streams ---
+
+
+def _dynamodb_records(wires: Sequence[Any], arn: SourceArn, lanes: int, first_offset: int) -> list[Record]:
+    source_arn, region = arn.text, arn.region
+    previous, lane = FIRST_SEQUENCE, 0
+    records: list[Record] = []
+    for offset, wire in enumerate(wires, start=first_offset):
+        given = wire if isinstance(wire, dict) else {}
+        change = given.get("dynamodb")
+        if not isinstance(change, dict):
+            change = {}
+        previous = sequence = _sequence(change.get("SequenceNumber"), previous)
+        arrived_at = float(int(_arrival(change.get("ApproximateCreationDateTime"))))  # whole seconds (DDB-4)
+        shown = {**change, "ApproximateCreationDateTime": arrived_at, "SequenceNumber": sequence}
+        if None in shown.values():  # an image that is not there is no key, however a server puts it (DDB-3)
+            shown = {name: value for name, value in shown.items() if value is not None}
+        record = {
+            "eventID": given.get("eventID") or "",
+            "eventName": given.get("eventName") or "",
+            "eventVersion": given.get("eventVersion") or "1.1",
+            "eventSource": "aws:dynamodb",
+            "awsRegion": region,
+            "dynamodb": shown,
+            "eventSourceARN": source_arn,
+        }
+        identity = given.get("userIdentity")
+        if isinstance(identity, dict):
+            record["userIdentity"] = {
+                "type": identity.get("Type", identity.get("type")),
+                "principalId": identity.get("PrincipalId", identity.get("principalId")),
+            }
+        try:
+            size = len(orjson.dumps(record))
+        except orjson.JSONEncodeError:
+            if nested_too_deeply(shown):
+                # No item of DynamoDB is. It could never be written, so it is given up as too large (ERR-8).
+                record["dynamodb"] = {
+                    name: shown[name] for name in ("ApproximateCreationDateTime", "SequenceNumber")
+                }
+                size = EVENT_LIMIT
+            else:
+                size = record_size(record)
+        if lanes > 1:
+            lane = lane_of(_item_key(change.get("Keys")), lanes)
+        records.append(_record((sequence, offset, lane, arrived_at, size, record)))
+    return records
+
+
+def _item_key(keys: object) -> str:
+    """The item's primary key as one text, the same in whatever order its attributes came (STR-40)."""
+    try:
+        return orjson.dumps(keys, option=orjson.OPT_SORT_KEYS).decode()
+    except orjson.JSONEncodeError:
+        try:
+            return json.dumps(keys, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        except RecursionError:
+            return ""
+
+
+# --- both ---
+
+
+def _sequence(given: object, previous: str) -> str:
+    """A sequence number, or where there is no such thing that of the record before."""
+    usable = isinstance(given, str) and given.isascii() and given.isdigit() and len(given) <= _SEQUENCE_DIGITS
+    return str(given) if usable else previous
+
+
+def _arrival(given: object) -> float:
+    """Epoch seconds, also from text or a whole number; UNKNOWN_ARRIVAL for what is no time of this world."""
+    try:
+        at = float(given)  # type: ignore[arg-type]  # whatever it is, the except clause has the answer
+    except (OverflowError, TypeError, ValueError):
+        return UNKNOWN_ARRIVAL
+    return at if 0 < at < _LATEST_ARRIVAL else UNKNOWN_ARRIVAL
+
+
+def _text(value: object) -> str:
+    """A field that should have been text; missing is empty, anything else is shown as it came, as JSON."""
+    return "" if value is None else _item_key(value)
+
+
+def _event(records: list[JsonObject], call: WindowCall | None, arn: SourceArn, shard_id: str) -> JsonObject:
+    if call is None:
+        return {"Records": records}
+    return {
+        "Records": records,
+        "window": window_times(call),
+        "state": _copy(call.state),
+        "shardId": shard_id,
+        "eventSourceARN": arn.text,
+        "isFinalInvokeForWindow": call.final,
+        "isWindowTerminatedEarly": call.early,
+    }
+
+
+def _copy(value: Any) -> Any:
+    """A copy all the way down; through JSON, which is the quickest way."""
+    try:
+        return orjson.loads(orjson.dumps(value))
+    except ValueError:
+        return json.loads(serialise(value))
