@@ -164,10 +164,13 @@ def progress_of(lease: Lease) -> Progress:
         return Progress(position)
     try:
         match json.loads(lease.progress):
-            case {"heads": list(heads), **rest} if set(rest) <= {"window"}:
+            case {"heads": list(heads), **rest} if set(rest) <= {"window", "lanes"}:
                 window = rest.get("window")
                 return Progress(
-                    position, tuple(_head(head) for head in heads), None if window is None else _window(window)
+                    position,
+                    tuple(_head(head) for head in heads),
+                    None if window is None else _window(window),
+                    _lanes(rest.get("lanes", 0)),
                 )
         problem = "is not what was written there"
     except (json.JSONDecodeError, RecursionError):
@@ -196,6 +199,8 @@ def _progress_text(progress: Progress) -> str:
     told: dict[str, Any] = {}
     if progress.heads or progress.window is not None:
         told["heads"] = [_plain(head) for head in progress.heads]
+    if progress.heads and progress.lanes:
+        told["lanes"] = progress.lanes
     if progress.window is not None:
         told["window"] = _plain(progress.window)
     return json.dumps(told, separators=(",", ":")) if told else ""
@@ -203,6 +208,12 @@ def _progress_text(progress: Progress) -> str:
 
 def _plain(fact: Head | WindowState) -> dict[str, Any]:
     return {one.name: getattr(fact, one.name) for one in fields(fact)}
+
+
+def _lanes(told: object) -> int:
+    if isinstance(told, int) and told >= 0:
+        return told
+    raise ValueError("holds a number of lanes that is none")
 
 
 def _head(told: object) -> Head:

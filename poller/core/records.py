@@ -98,11 +98,14 @@ class WindowState:
 
 @fact
 class Progress:
-    """All that is remembered of a shard between two runs, written in one piece."""
+    """All that is remembered of a shard between two runs, written in one piece. `lanes` is how many lanes the shard
+    had when its heads were written: with another number the same key is in another lane (STR-43).
+    """
 
     position: Position
     heads: tuple[Head, ...] = ()
     window: WindowState | None = None
+    lanes: int = 0
 
 
 # --- batches ---
