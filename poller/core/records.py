@@ -98,8 +98,8 @@ class WindowState:
 
 @fact
 class Progress:
-    """All that is remembered of a shard between two runs, written in one piece. `lanes` is how many lanes the shard
-    had when its heads were written: with another number the same key is in another lane (STR-43).
+    """All that is remembered of a shard between two runs, written in one piece. `lanes` is how many lanes there
+    were when its heads were written: with another number the same key is in another lane (STR-43).
     """
 
     position: Position
