@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from poller.clock import SystemClock
 from poller.config import Configuration, Rejected, place, read, sentence
 from poller.core.mapping import EventSourceMapping, visibility_conflict
+from poller.core.mapping_advice import future_start, lost_positions
 from poller.core.model import JsonObject, QueueFacts, SourceProblem
 from poller.errors import ConfigurationError, SourceError
 from poller.ports import QueueSource
@@ -68,11 +70,24 @@ class Report:
 
 
 def check_file(path: str | Path, environment: Mapping[str, str]) -> Report:
-    """Everything that the file alone tells."""
+    """Everything that the file alone tells, as of now."""
     result = read(path, environment)
     if isinstance(result, Rejected):
         return Report(result.file, tuple(_of_problem(result.file, problem) for problem in result.problems))
-    return Report(result.file, (), result)
+    return Report(result.file, tuple(check_start(result, SystemClock().now().wall)), result)
+
+
+def check_start(configuration: Configuration, now: float) -> list[Finding]:
+    """What is wrong with a start at `now` (epoch seconds): CFG-8, and positions that do not last (STR-31)."""
+    findings: list[Finding] = []
+    for index, mapping in enumerate(configuration.mappings):
+        error = future_start(mapping, now)
+        if error is not None:
+            findings.append(_finding(configuration, index, "error", error))
+        warning = lost_positions(mapping, lasting=configuration.settings.state.lasting)
+        if warning is not None:
+            findings.append(_finding(configuration, index, "warning", warning))
+    return findings
 
 
 def check_handlers(configuration: Configuration, import_handler: ImportHandler) -> list[Finding]:

@@ -10,19 +10,30 @@ from typing import Literal
 from poller.core.mapping_shapes import quote
 from poller.errors import ConfigurationError
 
+_PLACES = "allowed: memory: or sqlite:<path>."
+
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Where positions and attempt counts are kept: this process's memory, or a SQLite file at `path`."""
+    """Where positions and attempt counts are kept: this process's memory, or a SQLite file at `path`, relative to
+    the working directory.
+    """
 
     kind: Literal["memory", "sqlite"]
     path: str = ""
+
+    @property
+    def lasting(self) -> bool:
+        """Whether they outlast the process."""
+        return self.kind != "memory"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """`Settings` of the file, valid. `shutdown_timeout` is in seconds; an empty `listen` means no listener, else
-    it is an address that http/listener.py can take apart.
+    it is an address that http/listener.py can take apart. The daemon keeps positions in `poller.db` unless told
+    otherwise, because a stream read anew at each start loses records or repeats them (STR-31); the library writes
+    no file that nobody named, so there it is memory.
     """
 
     region: str | None = None
@@ -41,13 +52,25 @@ def parse_state(text: str) -> State:
     kind, colon, path = text.partition(":")
     if colon and kind == "memory" and not path:
         return State("memory")
-    if colon and kind == "sqlite" and path.strip() and path.isprintable():
+    if colon and kind == "sqlite" and path == path.strip() and path and path.isprintable():
+        wrong = _wrong_path(path)
+        if wrong:
+            raise ConfigurationError(f"{quote(text)} {wrong}; {_PLACES}")
         return State("sqlite", path)
     if colon and kind == "dynamodb":
         raise ConfigurationError(
-            "dynamodb: is for fleets, which are not part of this version; allowed: memory: or sqlite:<path>."
+            f"dynamodb: is for fleets of pollers, which are not part of this version; {_PLACES}"
         )
-    raise ConfigurationError(f"{quote(text)} is not a place for state; allowed: memory: or sqlite:<path>.")
+    raise ConfigurationError(f"{quote(text)} is not a place for state; {_PLACES}")
+
+
+def _wrong_path(path: str) -> str:
+    """Paths that SQLite, or people who know database URLs, would take for something else than we."""
+    if path.startswith(":"):
+        return "is no file, so that positions would be lost at exit unseen"
+    if path.startswith("//"):
+        return "is a URL, not a path: write sqlite:poller.db, or sqlite:/var/lib/poller.db"
+    return ""
 
 
 def environment() -> dict[str, str]:

@@ -36,7 +36,7 @@ class SourceArn:
     @property
     def fifo(self) -> bool:
         """Whether it names a FIFO queue: SQS itself tells by the suffix."""
-        return self.name.endswith(".fifo")
+        return self.name.endswith(".fifo") and ":sqs:" in self.text
 
 
 @dataclass(frozen=True, slots=True)

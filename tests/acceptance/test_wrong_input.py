@@ -38,6 +38,10 @@ class Wrong:
 
 
 FUNCTION = "python:handlers:good"
+QUEUE = "arn:aws:sqs:us-east-1:000000000000:QUEUE"
+STREAM = "arn:aws:kinesis:us-east-1:000000000000:stream/clicks"
+TABLE = "arn:aws:dynamodb:us-east-1:000000000000:table/orders"
+FROM_THE_START = f"{STREAM}\n    StartingPosition: TRIM_HORIZON"
 CASES = (
     Wrong("missing file", ("nowhere.yaml", "no such file"), arguments=("run", "-c", "nowhere.yaml")),
     Wrong("broken YAML", ("poller.yaml:2",), "EventSourceMappings:", "EventSourceMappings: ]["),
@@ -73,6 +77,35 @@ CASES = (
         "python:broken:good",
         files={"broken.py": "1 / 0\n"},
     ),
+    Wrong(
+        "stream without a beginning",
+        ("poller.yaml:3", "Value null at 'startingPosition' failed to satisfy constraint"),
+        QUEUE,
+        STREAM,
+    ),
+    Wrong(
+        "beginning that is none",
+        ("poller.yaml:5", "[LATEST, AT_TIMESTAMP, TRIM_HORIZON]"),
+        QUEUE,
+        f"{STREAM}\n    StartingPosition: Latest",
+    ),
+    Wrong(
+        "beginning in the future",
+        ("orders", "9999-01-01T00:00:00Z is in the future"),
+        QUEUE,
+        f"{STREAM}\n    StartingPosition: AT_TIMESTAMP\n    StartingPositionTimestamp: 9999-01-01T00:00:00Z",
+        arguments=("check",),
+    ),
+    Wrong("consumer of a stream", ("poller.yaml:4", "fan-out", STREAM), QUEUE, f"{STREAM}/consumer/c:1"),
+    Wrong("table for a stream", ("poller.yaml:4", "ARN of a table", "LatestStreamArn"), QUEUE, TABLE),
+    Wrong(
+        "FIFO queue for failures",
+        ("poller.yaml:6", "DestinationConfig.OnFailure.Destination", "a FIFO queue cannot take the failures"),
+        QUEUE,
+        FROM_THE_START + f'\n    DestinationConfig: {{OnFailure: {{Destination: "{QUEUE}.fifo"}}}}',
+    ),
+    Wrong("setting of a queue", ("poller.yaml:6", "Poller"), QUEUE, f"{FROM_THE_START}\n    Poller: {{}}"),
+    Wrong("state for a fleet", ("poller.yaml:1", "Settings.State", "fleets"), "memory:", "dynamodb:leases"),
     Wrong("unknown queue", ("The specified queue does not exist", "QUEUE")),
     Wrong(
         "unknown queue, checked online", ("The specified queue does not exist",), arguments=("check", "--online")
@@ -102,7 +135,7 @@ CASES = (
 
 @pytest.mark.parametrize("wrong", CASES, ids=lambda wrong: wrong.name)
 def test_each_mistake_is_told_in_a_line(wrong: Wrong, embedded_aws: str, tmp_path: Path) -> None:
-    """CFG-30, CFG-37, CFG-40: and nothing of it is a traceback."""
+    """CFG-8, CFG-30, CFG-33, CFG-34, CFG-37, CFG-40, CFG-50: and nothing of it is a traceback."""
     text = GOOD.replace(wrong.old, wrong.new) if wrong.old else GOOD
     (tmp_path / "poller.yaml").write_text(text)
     (tmp_path / "handlers.py").write_text(HANDLERS)

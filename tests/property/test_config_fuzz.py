@@ -9,19 +9,34 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from poller.config import Configuration, load, parse
-from poller.core.mapping import EventSourceMapping, Invalid, find_conflicts, parse_mapping
+from poller.core.mapping import (
+    EventSourceMapping,
+    Invalid,
+    PollerSettings,
+    StreamSettings,
+    find_conflicts,
+    parse_mapping,
+)
 from poller.core.mapping_rules import FIELDS
+from poller.core.model import SourceKind
+from poller.core.records import PositionKind
 from poller.errors import ConfigurationError
 
 QUEUE = "arn:aws:sqs:eu-west-1:123456789012:orders"
+STREAM = "arn:aws:kinesis:eu-west-1:123456789012:stream/clicks"
+TABLE = "arn:aws:dynamodb:ddblocal:000000000000:table/t/stream/2026-01-01T00:00:00.000"
+SOURCES = [QUEUE, f"{QUEUE}.fifo", STREAM, TABLE]
+POSITIONS = ["LATEST", "TRIM_HORIZON", "AT_TIMESTAMP"]
 WORDS = [
     *FIELDS, "Settings", "EventSourceMappings", "Region", "State", "Metrics", "Listen", "Logging", "Level",
-    "Filters", "Pattern", "Initial", "Max", "RetryDelay", "TimeoutInSeconds", "Concurrency", "MaximumConcurrency",
+    "OnFailure", "OnSuccess", "Destination", "Filters", "Pattern", "Initial", "Max", "RetryDelay",
+    "TimeoutInSeconds", "Concurrency", "MaximumConcurrency",
     "<<",
 ]  # fmt: skip
 TEXTS = [
-    QUEUE, f"{QUEUE}.fifo", "python:a:b", "my-function", "memory:", "sqlite:x", "127.0.0.1:1", "${A}", "${B:-7}",
-    "${", "ReportBatchItemFailures", "eu-west-1", "", "\ud83d", "http://h:1",
+    *SOURCES, *POSITIONS, f"{STREAM}/consumer/c:1", "arn:aws:s3:::b", "arn:aws:s3:", "2026-01-31T12:00:00Z",
+    "2026-02-30T12:00:00+99:99", "python:a:b", "my-function", "memory:", "sqlite:x", "127.0.0.1:1", "${A}",
+    "${B:-7}", "${", "ReportBatchItemFailures", "eu-west-1", "", "\ud83d", "http://h:1",
 ]  # fmt: skip
 ENVIRONMENT = {"A": "10", "EMPTY": ""}
 
@@ -41,7 +56,7 @@ values = st.recursive(
     max_leaves=20,
 )
 mappings = st.fixed_dictionaries(
-    {"EventSourceArn": st.sampled_from([QUEUE, f"{QUEUE}.fifo"]) | values},
+    {"EventSourceArn": st.sampled_from(SOURCES) | values},
     optional={name: values for name in FIELDS if name != "EventSourceArn"},
 )
 # Values that mostly pass by themselves, so that the rules across fields are what decides.
@@ -68,8 +83,31 @@ likely = st.fixed_dictionaries(
         ),
     },
 )
+likely_streams = st.fixed_dictionaries(
+    {
+        "EventSourceArn": st.sampled_from([STREAM, f"{STREAM}2", TABLE]),
+        "FunctionName": st.sampled_from(["python:a:b", "python:a:c"]),
+        "StartingPosition": st.sampled_from(POSITIONS),
+    },
+    optional={
+        "Name": st.sampled_from(["clicks", "t", "x"]),
+        "BatchSize": st.integers(1, 10_000) | st.none(),
+        "MaximumBatchingWindowInSeconds": st.integers(0, 300),
+        "StartingPositionTimestamp": st.integers(0, 10**10)
+        | st.floats(0, 10**10)
+        | st.datetimes(timezones=st.timezones() | st.none()).map(str),
+        "ParallelizationFactor": st.integers(1, 10),
+        "BisectBatchOnFunctionError": st.booleans(),
+        "MaximumRetryAttempts": st.integers(-1, 3),
+        "MaximumRecordAgeInSeconds": st.sampled_from([-1, 60, 604_800]),
+        "TumblingWindowInSeconds": st.integers(0, 3),
+        "DestinationConfig": st.sampled_from([{}, {"OnFailure": {"Destination": "arn:aws:s3:::bucket"}}]),
+        "FilterCriteria": st.sampled_from([{}, {"Filters": []}]),
+    },
+)
 files = st.fixed_dictionaries(
-    {"EventSourceMappings": st.lists(mappings | likely, max_size=3)}, optional={"Settings": values}
+    {"EventSourceMappings": st.lists(mappings | likely | likely_streams, max_size=3)},
+    optional={"Settings": values},
 )
 # Pieces of YAML in any order reach further into the reader than letters do.
 pieces = st.lists(
@@ -97,6 +135,20 @@ def check(text: str) -> None:
         for problem in result.problems:
             assert problem.sentence.isprintable()
             assert problem.line is None or 1 <= problem.line <= text.count("\n") + 2
+
+
+def check_stream(mapping: EventSourceMapping, stream: StreamSettings) -> None:
+    """CFG-4 to CFG-14, CFG-35, CFG-49: what the rest of the program takes for granted."""
+    at = stream.position.kind is PositionKind.AT_TIMESTAMP
+    assert mapping.source is SourceKind.KINESIS or (mapping.source is SourceKind.DYNAMODB and not at)
+    assert 0 <= stream.position.timestamp < 253_402_300_800
+    assert at or stream.position.timestamp == 0
+    assert stream.lanes in range(1, 11 if stream.tumbling_window == 0 else 2)
+    assert stream.retries is None or 0 <= stream.retries <= 10_000
+    assert stream.maximum_age is None or 60 <= stream.maximum_age <= 604_800
+    assert 0 <= stream.tumbling_window <= 900
+    assert mapping.poller == PollerSettings()
+    assert (mapping.maximum_concurrency, mapping.provisioned) == (None, None)
 
 
 @TINY
@@ -129,7 +181,11 @@ def test_any_text(text: str) -> None:
 
 
 @TINY
-@given(files | st.fixed_dictionaries({"EventSourceMappings": st.lists(likely, min_size=1, max_size=3)}) | values)
+@given(
+    files
+    | st.fixed_dictionaries({"EventSourceMappings": st.lists(likely | likely_streams, min_size=1, max_size=3)})
+    | values
+)
 def test_any_structure(value: Any) -> None:
     """As JSON, and as YAML in PyYAML's own writing, with its aliases."""
     check(json.dumps(value))
@@ -137,7 +193,7 @@ def test_any_structure(value: Any) -> None:
 
 
 @TINY
-@given(likely | mappings | st.dictionaries(keys, values, max_size=6))
+@given(likely | likely_streams | mappings | st.dictionaries(keys, values, max_size=6))
 def test_any_fields(fields: dict[str, Any]) -> None:
     """The library's way in: what is accepted keeps the rules between its fields, whatever they were."""
     parsed = parse_mapping(fields)
@@ -146,9 +202,12 @@ def test_any_fields(fields: dict[str, Any]) -> None:
         assert all(problem.sentence.isprintable() for problem in parsed.problems)
         return
     assert isinstance(parsed, EventSourceMapping)
-    assert 1 <= parsed.batch_size <= (10 if parsed.arn.fifo else 10_000)
-    assert parsed.batch_size <= 10 or parsed.window >= 1
-    assert parsed.window == 0 or not parsed.arn.fifo
+    assert 1 <= parsed.batch_size <= (10 if parsed.arn.fifo and parsed.stream is None else 10_000)
+    if parsed.stream is None:
+        assert parsed.batch_size <= 10 or parsed.window >= 1
+        assert parsed.window == 0 or not parsed.arn.fifo
+    else:
+        check_stream(parsed, parsed.stream)
     assert parsed.maximum_concurrency is None or parsed.provisioned is None
     assert parsed.provisioned is None or parsed.provisioned.minimum <= parsed.provisioned.maximum
     assert 1 <= parsed.handler.timeout <= 900

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from poller.check import Finding, Report, check_file, check_handlers, check_online, to_json
+from poller.check import Finding, Report, check_file, check_handlers, check_online, check_start, to_json
 from poller.config import Configuration, parse
 from poller.core.mapping import EventSourceMapping
 from poller.core.model import JsonObject, QueueFacts, SourceProblem
@@ -114,6 +114,42 @@ def test_a_bad_file(tmp_path: Path) -> None:
         "column": None,
         "sentence": enabled.sentence,
     }
+
+
+STREAM = """\
+Settings: {State: "%s"}
+EventSourceMappings:
+- EventSourceArn: arn:aws:kinesis:eu-west-1:123456789012:stream/clicks
+  FunctionName: python:a:b
+  StartingPosition: AT_TIMESTAMP
+  StartingPositionTimestamp: %s
+"""
+
+
+def test_positions_in_memory_are_told(tmp_path: Path) -> None:
+    """STR-31: a warning, because it may be meant."""
+    file = tmp_path / "poller.yaml"
+    file.write_text(STREAM % ("memory:", "2020-01-01T00:00:00Z"))
+    report = check_file(file, {})
+    (warning,) = report.findings
+    assert (warning.level, warning.mapping, warning.line, report.exit_code) == ("warning", "clicks", 3, 0)
+    assert "kept in memory and lost when this process ends" in warning.sentence
+    file.write_text(STREAM % ("sqlite:poller.db", "2020-01-01T00:00:00Z"))
+    assert check_file(file, {}).findings == ()
+
+
+def test_a_start_in_the_future_is_an_error(tmp_path: Path) -> None:
+    """CFG-8: seen by the clock of this machine."""
+    file = tmp_path / "poller.yaml"
+    file.write_text(STREAM % ("sqlite:poller.db", "9999-01-01T00:00:00Z"))
+    report = check_file(file, {})
+    (error,) = report.findings
+    assert (error.level, error.mapping, error.line, report.exit_code) == ("error", "clicks", 3, 2)
+    assert "StartingPositionTimestamp 9999-01-01T00:00:00Z is in the future, it is 2" in error.sentence
+    assert report.configuration is not None
+    (later,) = check_start(report.configuration, 253_370_764_799.0)
+    assert later.level == "error"
+    assert check_start(report.configuration, 253_370_764_800.0) == []
 
 
 def test_warnings_alone_are_no_failure() -> None:

@@ -10,6 +10,7 @@ import yaml
 
 from poller.config import Configuration, Rejected, load, parse, place, read, sentence
 from poller.core.mapping import PollerSettings, RetryDelay
+from poller.core.records import Position, PositionKind
 from poller.errors import ConfigurationError
 from poller.settings import Settings, State
 
@@ -226,6 +227,73 @@ def test_every_wrong_field_is_told_with_its_line(field: str, words: str) -> None
     assert len(line) < 500
 
 
+STREAM = """\
+EventSourceMappings:
+  - EventSourceArn: arn:aws:kinesis:eu-west-1:123456789012:stream/clicks
+    FunctionName: python:shop.clicks:handler
+    StartingPosition: {}
+"""
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "2026-01-31T12:00:00Z",
+        "'2026-01-31T12:00:00Z'",
+        "2026-01-31 14:00:00 +2",
+        "1769860800",
+        "1_769_860_800",
+        "1769860800.0",
+        "${WHEN}",
+        '"${WHEN}"',
+    ],
+)
+def test_the_time_at_which_a_stream_begins(written: str) -> None:
+    """CFG-8: a time of YAML, a text or a number, also from the environment."""
+    text = STREAM.format("AT_TIMESTAMP") + f"    StartingPositionTimestamp: {written}\n"
+    (mapping,) = good(text, WHEN="2026-01-31T12:00:00Z").mappings
+    assert mapping.stream is not None
+    assert mapping.stream.position == Position(PositionKind.AT_TIMESTAMP, timestamp=1_769_860_800.0)
+
+
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ("ParallelizationFactor: 11", "ParallelizationFactor: 1 validation error detected: Value '11' at"),
+        ("StartingPositionTimestamp: 5", "StartingPositionTimestamp: StartingPositionTimestamp is for"),
+        ("MaximumRecordAgeInSeconds: 59", "MaximumRecordAgeInSeconds: 1 validation error detected: Value '59'"),
+        ("BisectBatchOnFunctionError: maybe", "BisectBatchOnFunctionError: 'maybe' is not true or false;"),
+        ("MaximumRetryAttempts: three", "MaximumRetryAttempts: 'three' is not a whole number; allowed: a whole"),
+        ("TumblingWindowInSeconds: 901", "TumblingWindowInSeconds: 1 validation error detected: Value '901'"),
+        ("DestinationConfig: {OnFailure: {Destination: q}}", "OnFailure.Destination: 'q' is not an ARN; allowed:"),
+        ("DestinationConfig: {OnSuccess: {}}", "DestinationConfig.OnSuccess: Unsupported DestinationConfig param"),
+        ("ScalingConfig: {MaximumConcurrency: 5}", "ScalingConfig: Unsupported ScalingConfig parameter for given"),
+        ("Poller: {Heartbeat: true}", "Poller: Unsupported Poller parameter for given event source mapping type."),
+        ("ParalelizationFactor: 2", "is not a field of this version; did you mean ParallelizationFactor?"),
+    ],
+)
+def test_every_wrong_field_of_a_stream_is_told_with_its_line(field: str, words: str) -> None:
+    """CFG-6, CFG-8, CFG-9, CFG-10, CFG-11, CFG-12, CFG-13, CFG-14, CFG-17, CFG-39, CFG-48."""
+    (line,) = lines(f"{STREAM.format('LATEST')}    # why\n    {field}\n")
+    assert line.startswith("poller.yaml:6: EventSourceMappings[0].")
+    assert words in line
+    assert len(line) < 500
+
+
+def test_a_wrong_start_of_a_stream_is_told_with_its_line() -> None:
+    """CFG-33, CFG-34, CFG-8, CFG-49."""
+    (line,) = lines(STREAM.format("latest"))
+    assert line.startswith("poller.yaml:4: EventSourceMappings[0].StartingPosition: 1 validation error detected:")
+    (line,) = lines(STREAM.format(""))
+    assert line.startswith("poller.yaml:4: EventSourceMappings[0].StartingPosition: 1 validation error detected:")
+    (line,) = lines(STREAM.format("AT_TIMESTAMP"))
+    assert line.startswith("poller.yaml:2: EventSourceMappings[0].StartingPositionTimestamp: StartingPosition AT_")
+    (line,) = lines(STREAM.format("AT_TIMESTAMP\n    StartingPositionTimestamp: 2026-01-31"))
+    assert "StartingPositionTimestamp: '2026-01-31' has no time zone; allowed: seconds since 1970" in line
+    (line,) = lines(STREAM.format("LATEST\n    ParallelizationFactor: 2\n    TumblingWindowInSeconds: 9"))
+    assert line.startswith("poller.yaml:6: EventSourceMappings[0].TumblingWindowInSeconds: Tumbling")
+
+
 @pytest.mark.parametrize(
     ("arn", "target", "expected"),
     [
@@ -273,7 +341,7 @@ def test_fields_that_are_not_there_are_told_at_their_mapping() -> None:
         ("AccountId: '12'", "AccountId: '12' is not an account; allowed: 12 digits, in quotes."),
         (
             "State: dynamodb:t",
-            "State: dynamodb: is for fleets, which are not part of this version; allowed: memory: or",
+            "State: dynamodb: is for fleets of pollers, which are not part of this version; allowed",
         ),
         ("State: redis", "State: 'redis' is not a place for state; allowed: memory: or sqlite:<path>."),
         (

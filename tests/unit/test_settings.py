@@ -12,17 +12,19 @@ from poller.settings import Settings, State, environment, parse_state
         ("memory:", State("memory")),
         ("sqlite:poller.db", State("sqlite", "poller.db")),
         ("sqlite:/var/lib/a b/poller.db", State("sqlite", "/var/lib/a b/poller.db")),
-        ("sqlite::memory:", State("sqlite", ":memory:")),
+        ("sqlite:../state.db", State("sqlite", "../state.db")),
     ],
 )
 def test_places_for_state(text: str, state: State) -> None:
+    """STR-31: only a file outlasts the process."""
     assert parse_state(text) == state
+    assert state.lasting == text.startswith("sqlite:")
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("dynamodb:leases", "dynamodb: is for fleets, which are not part of this version"),
+        ("dynamodb:leases", "dynamodb: is for fleets of pollers, which are not part of this version"),
         ("dynamodb:", "not part of this version"),
         ("", "'' is not a place for state"),
         ("memory", "'memory' is not a place for state"),
@@ -30,6 +32,9 @@ def test_places_for_state(text: str, state: State) -> None:
         ("sqlite", "is not a place"),
         ("sqlite:", "is not a place"),
         ("sqlite: ", "is not a place"),
+        ("sqlite: poller.db", "is not a place"),
+        ("sqlite::memory:", "is no file, so that positions would be lost"),
+        ("sqlite:///poller.db", "is a URL, not a path: write sqlite:poller.db"),
         ("sqlite:a\0b", "is not a place"),
         ("redis://h", "is not a place"),
     ],
