@@ -1,13 +1,19 @@
-"""Messages and time become batches: size, bytes, window, flush (BAT-1 to BAT-8). Nothing else closes a batch.
+"""Messages and records become batches: size, bytes, window, flush (BAT-1 to BAT-8). Nothing else closes a batch.
 
-The machine asks `due` when to come back, `add`s what was received, and takes what `close_due` or `flush` gives.
+A queue's machine asks `due` when to come back, `add`s what was received, and takes what `close_due` or `flush`
+gives: receives are batches already. A lane of a stream keeps its records as they come, and a batch is cut from
+them at the moment when it can be invoked.
 """
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 
+from poller.core.fact import fact
 from poller.core.model import Batch, BatchTrigger, Message
 from poller.core.payload import EVENT_LIMIT, EVENT_OVERHEAD, RECORD_SEPARATOR, event_size
+from poller.core.records import Record
 
 
 class Batcher:
@@ -107,3 +113,144 @@ def shrunk(batch: Batch, kept: tuple[Message, ...]) -> Batch:
 def earliest_lease(messages: tuple[Message, ...]) -> float:
     """Until when the receipts of all of them are good (monotonic seconds)."""
     return min([message.lease_until for message in messages], default=0.0)
+
+
+@fact
+class Cut:
+    """Records taken from a lane's buffer to be one batch: why just now, and since when (monotonic) they waited."""
+
+    records: tuple[Record, ...]
+    trigger: BatchTrigger
+    opened_at: float
+
+
+class LaneBuffer:
+    """The records of one lane that are in no batch yet, in order."""
+
+    def __init__(self, batch_size: int, window: float) -> None:
+        self._batch_size = batch_size
+        self._window = window
+        self._records: deque[Record] = deque()
+        self._chunks: deque[tuple[int, float]] = deque()
+        self.size = 0
+        """Bytes of the records, without what an event has around them."""
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @property
+    def first(self) -> Record | None:
+        """The record that is next."""
+        return self._records[0] if self._records else None
+
+    def add(self, records: Sequence[Record], now: float) -> None:
+        """These were read at this monotonic second."""
+        self._records.extend(records)
+        self._chunks.append((len(records), now))
+        self.size += sum([record.size for record in records])
+
+    def due(self, free_since: float) -> float | None:
+        """When the window of what is buffered ends: it starts with the first record, or with the end of the lane's
+        last invocation, whichever came later (BAT-4). None without records.
+        """
+        return max(self._chunks[0][1], free_since) + self._window if self._chunks else None
+
+    def oldest_arrival(self) -> float | None:
+        """The epoch second at which the oldest of them came into the stream."""
+        return min([record.arrived_at for record in self._records], default=None)
+
+    def cut(
+        self,
+        now: float,
+        free_since: float,
+        overhead: int,
+        *,
+        flush: bool,
+        most: int | None = None,
+        belongs: Callable[[Record], bool] | None = None,
+    ) -> Cut | None:
+        """The next batch, if one is due (BAT-1); at least one record.
+
+        `overhead` is the bytes of the event around its records (BAT-2); `most` bounds the count where an earlier
+        process had cut the same batch, or has to cut there; `belongs` tells which records may be together at all
+        (TMB-4). What ends at either of them, or at `flush`, waits for no window.
+        """
+        if not self._records:
+            return None
+        count, ended = self._run(self._batch_size if most is None else min(most, self._batch_size), belongs)
+        within = self._within(count, overhead)
+        opened_at = self._chunks[0][1]
+        if within < count:
+            trigger = BatchTrigger.BYTES
+        elif count >= self._batch_size:
+            trigger = BatchTrigger.SIZE
+        elif ended or self._window == 0:
+            trigger = BatchTrigger.IMMEDIATE
+        elif max(opened_at, free_since) + self._window <= now:
+            trigger = BatchTrigger.WINDOW
+        elif flush:
+            trigger = BatchTrigger.STOP
+        else:
+            return None
+        return Cut(self.take(max(1, within)), trigger, opened_at)
+
+    def take(self, count: int) -> tuple[Record, ...]:
+        """The next so many records, whatever they are."""
+        records = self._records
+        if count >= len(records):
+            taken = tuple(records)
+            self.clear()
+            return taken
+        taken = tuple([records.popleft() for _ in range(count)])
+        self.size -= sum([record.size for record in taken])
+        left = count
+        while left:
+            chunk, since = self._chunks[0]
+            if chunk > left:
+                self._chunks[0] = (chunk - left, since)
+                break
+            left -= chunk
+            self._chunks.popleft()
+        return taken
+
+    def drop(self, gone: Callable[[Record], bool]) -> tuple[Record, ...]:
+        """Takes out those of which this is true, wherever they are, in order; how long the others have waited is
+        then counted from the oldest chunk.
+        """
+        dropped = tuple([record for record in self._records if gone(record)])
+        if dropped:
+            since = self._chunks[0][1]
+            kept = [record for record in self._records if not gone(record)]
+            self.clear()
+            if kept:
+                self.add(kept, since)
+        return dropped
+
+    def clear(self) -> None:
+        """Forgets all of them."""
+        self._records.clear()
+        self._chunks.clear()
+        self.size = 0
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self._records)
+
+    def _run(self, most: int, belongs: Callable[[Record], bool] | None) -> tuple[int, bool]:
+        """How many of the first `most` records may be together; whether more could never join them."""
+        count = min(most, len(self._records))
+        if belongs is not None:
+            for place, record in enumerate(islice(self._records, count)):
+                if not belongs(record):
+                    return max(1, place), True
+        return count, most < self._batch_size and count == most
+
+    def _within(self, count: int, overhead: int) -> int:
+        """How many of the first `count` records fit into one event (BAT-1c)."""
+        if overhead + self.size + RECORD_SEPARATOR * len(self._records) <= EVENT_LIMIT:
+            return count
+        size = overhead - RECORD_SEPARATOR
+        for place, record in enumerate(islice(self._records, count)):
+            size += record.size + RECORD_SEPARATOR
+            if size > EVENT_LIMIT:
+                return place
+        return count

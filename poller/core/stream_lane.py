@@ -1,0 +1,87 @@
+"""One lane of a shard: what is buffered, formed, running or being given up; at most one batch at a time (STR-40).
+
+It keeps things in order and decides nothing about them: that is stream_settle.py's and batcher.py's business.
+"""
+
+from collections import deque
+
+from poller.core.batcher import LaneBuffer
+from poller.core.records import Discard, Head, StreamBatch
+
+
+class Lane:
+    """`queue` has the batches that are formed and not resolved, the next one first; `sending` the discards whose
+    documents are not handed over, the first of them under way; `due` is the monotonic second from which on the
+    next batch may be invoked. `guard` is the number of the Save that the next invocation waits for, 0 while that
+    Save is not written yet, None when it waits for none. `head` is what an earlier process left to say of a batch.
+    """
+
+    __slots__ = (
+        "blocked_since",
+        "buffer",
+        "due",
+        "free_since",
+        "guard",
+        "head",
+        "index",
+        "queue",
+        "running",
+        "running_since",
+        "sending",
+    )
+
+    def __init__(self, index: int, batch_size: int, window: float, head: Head | None) -> None:
+        self.index = index
+        self.buffer = LaneBuffer(batch_size, window)
+        self.queue: deque[StreamBatch] = deque()
+        self.running: StreamBatch | None = None
+        self.running_since = 0.0
+        self.sending: deque[Discard] = deque()
+        self.due = 0.0
+        self.free_since = 0.0
+        self.guard: int | None = None
+        self.head = head
+        self.blocked_since: float | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is under way that has to end before the next batch."""
+        return self.running is not None or bool(self.sending) or self.guard is not None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is left in it."""
+        return not (self.busy or self.queue or self.buffer)
+
+    def blocked(self, now: float) -> None:
+        """Its head batch has failed."""
+        if self.blocked_since is None:
+            self.blocked_since = now
+
+    def remembered(self) -> Head | None:
+        """What a restart has to know of the batch at its head; None when that is nothing."""
+        starting = self.guard is not None
+        running = starting or self.running is not None
+        if self.sending:
+            batch = self.sending[0].batch
+        elif self.running is not None:
+            batch = self.running
+        elif self.queue:
+            batch = self.queue[0]
+        else:
+            return self.head
+        if self.head is not None and not (batch.attempts or batch.interrupted):
+            return self.head  # what runs before it had succeeded in an earlier process
+        if not (running or batch.attempts or batch.interrupted):
+            return None
+        records = batch.records
+        return Head(
+            lane=self.index,
+            first=records[0].sequence if records else "",
+            last=records[-1].sequence if records else "",
+            count=len(records),
+            attempts=batch.attempts,
+            interrupted=batch.interrupted,
+            failed_at=batch.failed_at,
+            running=running,
+        )

@@ -1,0 +1,135 @@
+"""Where in a shard reading has come to: which read goes out next, and what of an answer is new.
+
+When it goes out is pace.py's business, whether there is room for what it brings the machine's.
+"""
+
+from random import Random
+from typing import Final
+
+from poller.core.model import Instant, SourceKind, SourceProblem
+from poller.core.pace import Pace
+from poller.core.records import (
+    TRIM_HORIZON,
+    Page,
+    Position,
+    PositionKind,
+    Record,
+    Shard,
+    after,
+    sequence_value,
+)
+from poller.core.stream_messages import Fetch, Gap
+
+LIMITS: Final = {SourceKind.KINESIS: 10_000, SourceKind.DYNAMODB: 1_000}  # STR-21: records of one read
+FETCH_DEADLINE: Final = 10.0  # seconds
+# DynamoDB cannot start at a time: older records are read and passed over. Its times have whole seconds (some
+# stand-ins': whole minutes), and a record too many is better than one too few.
+COARSE: Final = 60.0
+
+
+class Reading:
+    """The reads of one shard, one at a time. `ended`: the last one saw the shard's end, and its `children`.
+
+    `behind` is seconds behind the newest record, where the source tells. `tip_at` is the epoch second at which the
+    tip of the stream was last seen, `tips` how many reads in a row were there and brought nothing. `positioned`:
+    a read has succeeded, so that it is certain what comes first.
+    """
+
+    def __init__(self, start: Position, source: SourceKind, random: Random, *, fresh: bool) -> None:
+        """`fresh`: this process has just pinned the row's LATEST."""
+        self._source = source
+        self._pace = Pace(source, random)
+        self._at, self._since = _first(start, source, fresh=fresh)
+        self._iterator: str | None = None
+        self._last = sequence_value(start.sequence) if start.kind is PositionKind.AFTER else None
+        self._gap: Position | None = None
+        self.limit: Final = LIMITS[source]
+        self.under_way = False
+        self.ended = False
+        self.children: tuple[Shard, ...] = ()
+        self.behind: float | None = None
+        self.tip_at: float | None = None
+        self.tips = 0
+        self.positioned = False
+
+    @property
+    def due(self) -> float | None:
+        """The monotonic second from which on the next read may go out; None while one is under way, or after the
+        end.
+        """
+        return None if self.under_way or self.ended else self._pace.due
+
+    def begin(self, now: float, limit: int) -> Fetch:
+        """A read of at most `limit` records goes out."""
+        self.under_way = True
+        self._pace.started(now)
+        return Fetch(self._iterator, self._at, limit, FETCH_DEADLINE)
+
+    def fetched(self, page: Page, count: int, now: Instant) -> None:
+        """A read came back, with so many records that can be used."""
+        self.under_way = False
+        self.positioned = True
+        self._iterator = page.iterator
+        self.behind = page.behind
+        if page.iterator is None:
+            self.ended, self.children = True, page.children
+        if self._at.kind is PositionKind.LATEST:
+            # the iterator is at the tip now; should it expire, the pin says where to go on (STR-11)
+            self._at = Position(PositionKind.AT_TIMESTAMP, timestamp=self._at.timestamp)
+        # an empty page may stand before more (STR-26), a full one mostly does, and DynamoDB does not tell
+        at_tip = not page.behind and count < self.limit and (page.behind is not None or count == 0)
+        if at_tip:
+            self.tip_at = now.wall
+        self.tips = self.tips + 1 if at_tip and count == 0 else 0
+        self._pace.ended(behind=not at_tip, size=page.size)
+
+    def gap(self, records: list[Record]) -> Gap | None:
+        """What was trimmed before it was read (STR-25), told with the first records behind it, or at the end."""
+        if self._gap is None or not (records or self.ended):
+            return None
+        gap, self._gap = Gap(self._gap, records[0].sequence if records else ""), None
+        return gap
+
+    def new(self, records: list[Record]) -> tuple[list[Record], int]:
+        """Those that were not read before, numbered without a gap, and how many of these, at the front, are older
+        than the start and need no function (STR-11).
+        """
+        if records and self._last is not None and sequence_value(records[0].sequence) <= self._last:
+            last, first = self._last, records[0].offset
+            fresh = [record for record in records if sequence_value(record.sequence) > last]
+            records = [record._replace(offset=first + place) for place, record in enumerate(fresh)]
+        if not records:
+            return records, 0
+        self._at = after(records[-1].sequence)
+        self._last = sequence_value(records[-1].sequence)
+        if (since := self._since) is None:
+            return records, 0
+        older = next((n for n, record in enumerate(records) if record.arrived_at >= since), len(records))
+        if older < len(records):
+            self._since = None
+        return records, older
+
+    def failed(self, problem: SourceProblem, now: float) -> None:
+        """STR-23 to STR-25: an iterator too old is got anew for the same place, a trimmed place gives way to what
+        is left; nothing else is skipped.
+        """
+        self.under_way = False
+        self.tips = 0
+        self._pace.failed(problem, now)
+        if problem is SourceProblem.EXPIRED:
+            self._iterator = None
+        elif problem is SourceProblem.TRIMMED:
+            self._iterator = None
+            if self._gap is None and self._at != TRIM_HORIZON:
+                self._gap = self._at
+            self._at = TRIM_HORIZON
+
+
+def _first(start: Position, source: SourceKind, *, fresh: bool) -> tuple[Position, float | None]:
+    """Where the first read begins, and before which epoch second its records are passed over (STR-11, STR-13)."""
+    if start.kind not in {PositionKind.LATEST, PositionKind.AT_TIMESTAMP}:
+        return start, None
+    if start.kind is PositionKind.LATEST and fresh:
+        return start, None
+    at = Position(PositionKind.AT_TIMESTAMP, timestamp=start.timestamp)
+    return at, start.timestamp - COARSE if source is SourceKind.DYNAMODB else None
