@@ -18,8 +18,10 @@ import orjson
 from poller.clock import Clock
 from poller.core.model import JsonObject
 from poller.errors import ListenError
-from poller.testing.calls import Answer, AwsError, Dropped, Service, Waiting
+from poller.testing.calls import Answer, AwsError, Dropped, MachineService, Service, Waiting
 from poller.testing.faults import Faults
+from poller.testing.kinesis import Kinesis
+from poller.testing.kinesis_errors import THROTTLED
 from poller.testing.rest import RestServices
 from poller.testing.s3 import S3
 from poller.testing.service import SqsService
@@ -57,7 +59,12 @@ class EmbeddedAws:
         self.port = port
         self.abandoned_polls_take = abandoned_polls_take
         self.service = SqsService(clock, Sqs(region=region, account=account))
-        self.services: dict[str, Service] = {"AmazonSQS": self.service}
+        self.kinesis = Kinesis(region=region, account=account)
+        self.kinesis_service = MachineService("kinesis", self.service.clock, self.kinesis, self.faults, THROTTLED)
+        self.services: dict[str, Service] = {
+            "AmazonSQS": self.service,
+            "Kinesis_20131202": self.kinesis_service,
+        }
         self.rest = RestServices(self.service)
         self.connections: set[_Connection] = set()
         self._server: asyncio.Server | None = None

@@ -109,7 +109,7 @@ async def test_planted_failures_have_their_status(aws: EmbeddedAws, client: Clie
         (b"[]", ["X-Amz-Target: AmazonSQS.ListQueues"], "SerializationException"),
         (b'{"QueueNamePrefix": 1}', ["X-Amz-Target: AmazonSQS.ListQueues"], "SerializationException"),
         (b"{}", ["X-Amz-Target: AmazonSQS.Nonsense"], "UnknownOperationException"),
-        (b"{}", ["X-Amz-Target: Kinesis_20131202.ListShards"], "UnknownOperationException"),
+        (b"{}", ["X-Amz-Target: Firehose_20150804.PutRecord"], "UnknownOperationException"),
         (b"Action=ListQueues", [], "UnknownOperationException"),
     ],
 )
