@@ -38,7 +38,7 @@ def filter_criteria(value: object, path: Path) -> Iterator[FieldProblem]:
         yield FieldProblem(
             path,
             "InvalidParameterValueException",
-            "Filters are not part of this version: every message would reach the handler",
+            "Filters are not part of this version: every record would reach the handler",
             "leave FilterCriteria out and let the handler pass over what it does not want",
         )
 

@@ -306,7 +306,7 @@ def test_a_filter_is_refused_not_ignored(pattern: Any) -> None:
     """CFG-16: without its filter the mapping would hand over, and delete, the wrong messages."""
     problem = only_problem(FilterCriteria={"Filters": [{"Pattern": pattern}]})
     assert problem.path == ("FilterCriteria", "Filters")
-    assert problem.message == "Filters are not part of this version: every message would reach the handler"
+    assert problem.message == "Filters are not part of this version: every record would reach the handler"
 
 
 @pytest.mark.parametrize(

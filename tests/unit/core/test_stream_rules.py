@@ -113,7 +113,7 @@ def test_a_stream_is_no_fifo_queue_whatever_its_name() -> None:
 
 
 def test_every_field_arrives() -> None:
-    """CFG-5 to CFG-15: CFG-5, CFG-7, CFG-8, CFG-9, CFG-15; nothing that was said gets lost on the way."""
+    """CFG-5, CFG-7, CFG-8, CFG-9, CFG-15: nothing that was said gets lost on the way."""
     mapping = valid(
         Name="eu-clicks",
         Enabled=False,
