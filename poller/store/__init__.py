@@ -1,0 +1,1 @@
+"""Where the rows of shards are kept (ports.LeaseStore): this process's memory, or a SQLite file."""
