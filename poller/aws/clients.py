@@ -4,6 +4,7 @@ Endpoint, region, proxy and certificate authorities are found where the AWS SDKs
 take their endpoint from botocore's rule sets without making an SDK client: one of those costs 9 MB.
 """
 
+import asyncio
 import ssl
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -25,7 +26,7 @@ from poller.aws.wire import Observer, WireClient
 from poller.clock import Clock, SystemClock
 from poller.errors import ConfigurationError
 
-_SDK_TIMEOUTS = {"connect_timeout": 5, "read_timeout": 30, "retries": {"mode": "standard", "max_attempts": 3}}
+_SDK_TIMEOUTS = {"connect_timeout": 5, "read_timeout": 30}
 
 
 class AwsClients:
@@ -47,14 +48,15 @@ class AwsClients:
         self._profile = profile
         self._region = region
         self._endpoint_url = endpoint_url
-        self._observe = observe
+        self.observe = observe
         self._clock = clock or SystemClock()
         self._session = self._make_session()
         self._credentials = CredentialSource(self._make_session)
         self._stack = AsyncExitStack()
         self._tls: ssl.SSLContext | None = None
         self._wires: dict[tuple[str, str], WireClient] = {}
-        self._clients: dict[tuple[str, str], Any] = {}
+        self._clients: dict[tuple[str, str, int], Any] = {}
+        self._making = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -100,42 +102,42 @@ class AwsClients:
                 http=http,
                 credentials=self._credentials,
                 clock=self._clock,
-                observe=self._observe,
+                observe=self.observe,
             )
             self._wires[service, region] = wire
         return wire
 
-    async def client(self, service: str, region: str) -> Any:
-        """The aiobotocore client of any service; the same one for the same arguments. Raises SourceError."""
-        client = self._clients.get((service, region))
-        if client is None:
+    async def client(self, service: str, region: str, *, retries: int = 3) -> Any:
+        """The aiobotocore client of any service; the same one for the same arguments. Raises SourceError.
+
+        `retries` is how often it asks again by itself. A bucket is named in the path when the endpoint was
+        configured: only AWS itself surely answers under a host name for each.
+        """
+        async with self._making:  # mappings that start together share one
+            client = self._clients.get((service, region, retries))
+            if client is not None:
+                return client
             try:
+                config = AioConfig(**_SDK_TIMEOUTS, retries={"mode": "standard", "max_attempts": retries})
+                if service == "s3" and self._configured_endpoint(service):
+                    config = config.merge(AioConfig(s3={"addressing_style": "path"}))
                 client = await self._stack.enter_async_context(
                     self._session.create_client(
-                        service,
-                        region_name=region,
-                        endpoint_url=self._endpoint_url,
-                        config=AioConfig(**_SDK_TIMEOUTS),
+                        service, region_name=region, endpoint_url=self._endpoint_url, config=config
                     )
                 )
             except (BotoCoreError, OSError, ValueError) as error:
                 raise errors.from_sdk(service, "client", error) from error
-            self._clients[service, region] = client
-        return client
+            self._clients[service, region, retries] = client
+            return client
 
     def endpoint(self, service: str, region: str) -> str:
         """The service's URL: Settings.EndpointUrl, AWS_ENDPOINT_URL_<SERVICE>, AWS_ENDPOINT_URL, the profile's
         services section, else botocore's rules for the region with the FIPS and dual-stack settings.
         """
-        if self._endpoint_url:
-            return self._endpoint_url
         try:
-            if not self._variable("ignore_configured_endpoint_urls"):
-                session = self._session
-                told = ConfiguredEndpointProvider(session.full_config, session.get_scoped_config(), service)
-                configured = told.provide()
-                if configured:
-                    return str(configured)
+            if configured := self._configured_endpoint(service):
+                return configured
             loader = self._session.get_component("data_loader")
             rules = EndpointProvider(
                 loader.load_service_model(service, "endpoint-rule-set-1"), loader.load_data("partitions")
@@ -148,6 +150,16 @@ class AwsClients:
         except BotoCoreError as error:
             raise errors.from_sdk(service, "endpoint", error) from error
         return str(found.url)
+
+    def _configured_endpoint(self, service: str) -> str | None:
+        """The URL that somebody set; None where AWS's own is meant."""
+        if self._endpoint_url:
+            return self._endpoint_url
+        if self._variable("ignore_configured_endpoint_urls"):
+            return None
+        session = self._session
+        told = ConfiguredEndpointProvider(session.full_config, session.get_scoped_config(), service).provide()
+        return str(told) if told else None
 
     def _variable(self, name: str) -> Any:
         try:

@@ -40,7 +40,8 @@ _TABLE: tuple[tuple[frozenset[str], SourceProblem, str], ...] = (
     (frozenset({"AccessDenied", "AccessDeniedException", "AuthorizationError", "AuthorizationErrorException",
                 "UnauthorizedOperation", "OptInRequired", "InvalidSecurity"}),
      SourceProblem.DENIED, "Allow {action} to these credentials, in their policy and in the resource's."),
-    (frozenset({"QueueDoesNotExist", "NonExistentQueue", "QueueDeletedRecently", "ResourceNotFoundException"}),
+    (frozenset({"QueueDoesNotExist", "NonExistentQueue", "QueueDeletedRecently", "ResourceNotFoundException",
+                "NotFound", "NoSuchBucket"}),
      SourceProblem.MISSING, "Check name, account and region."),
     (frozenset({"ExpiredIteratorException"}), SourceProblem.EXPIRED, "A new iterator is asked for."),
     (frozenset({"TrimmedDataAccessException"}), SourceProblem.TRIMMED,
@@ -106,7 +107,8 @@ def classify(refusal: Refusal) -> tuple[SourceProblem, str]:
     if code[:3].upper() == "KMS":
         if "throttl" in code.lower():
             return SourceProblem.THROTTLED, _THROTTLE_HINT
-        return SourceProblem.DENIED, "The source is encrypted: allow kms:Decrypt on its key, and enable the key."
+        hint = "It is encrypted: allow kms:Decrypt (to write, kms:GenerateDataKey too) on its key, and enable it."
+        return SourceProblem.DENIED, hint
     for codes, problem, hint in _TABLE:
         if code in codes:
             return problem, hint

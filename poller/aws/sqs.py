@@ -46,21 +46,13 @@ class SqsQueue:
     async def open(self) -> QueueFacts:
         """Finds the queue and reads its attributes.
 
-        GetQueueUrl is not among the permissions that a mapping needs (IAM-1): where it is denied, the URL is put
-        together from the ARN. Raises SourceError, for a missing queue (CFG-40) and for one that may not be read
-        (CFG-42) with AWS's sentence first; ConfigurationError for an unusable endpoint.
+        Raises SourceError, for a missing queue (CFG-40) and for one that may not be read (CFG-42) with AWS's
+        sentence first; ConfigurationError for an unusable endpoint.
         """
         self._wire = self._clients.wire("sqs", self.arn.region)
-        name = {"QueueName": self.arn.name, "QueueOwnerAWSAccountId": self.arn.account}
-        try:
-            self._url = str((await self._ask("GetQueueUrl", name)).get("QueueUrl") or "")
-        except SourceError as error:
-            if error.problem is not SourceProblem.DENIED:
-                raise self._explained(error) from error
-        if not self._url:
-            self._url = f"{self._wire.endpoint.rstrip('/')}/{self.arn.account}/{self.arn.name}"
         self._asked = None
         try:
+            self._url = await find_queue_url(self._wire, self.arn.account, self.arn.name)
             return await self.describe()
         except SourceError as error:
             raise self._explained(error) from error
@@ -156,6 +148,21 @@ class SqsQueue:
                 error.code,
             )
         return error
+
+
+async def find_queue_url(wire: WireClient, account: str, name: str) -> str:
+    """GetQueueUrl. It is not among the permissions that a mapping needs (IAM-1, IAM-5): where it is denied, the
+    URL is put together from the ARN's parts. Raises SourceError.
+    """
+    body: JsonObject = {"QueueName": name, "QueueOwnerAWSAccountId": account}
+    try:
+        answer = await wire.call("GetQueueUrl", body, deadline=CALL_DEADLINE, attempts=ATTEMPTS)
+        url = str(answer.data.get("QueueUrl") or "")
+    except SourceError as error:
+        if error.problem is not SourceProblem.DENIED:
+            raise
+        url = ""
+    return url or f"{wire.endpoint.rstrip('/')}/{account}/{name}"
 
 
 def _failures(data: JsonObject, sent: int) -> Sequence[Failure]:
