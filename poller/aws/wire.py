@@ -57,9 +57,8 @@ class WireAnswer(NamedTuple):
     headers: list[tuple[bytes, bytes]]
 
     def told_at(self) -> float | None:
-        """The service's own time, epoch seconds, by the Date header; None without a readable one."""
-        date = next((value for name, value in self.headers if name.lower() == b"date"), b"")
-        return _seconds(date)
+        """The service's own time by the Date header, whole epoch seconds; None without a readable one."""
+        return _seconds(next((value for name, value in self.headers if name.lower() == b"date"), b""))
 
 
 class WireClient:

@@ -1,0 +1,165 @@
+"""One Kinesis stream behind ports.StreamSource, all through the wire client.
+
+Name and ARN are told together, as KCL does: some stand-ins know the name only, another account's stream needs the
+ARN.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from poller.aws.clients import AwsClients
+from poller.aws.errors import unreadable
+from poller.aws.wire import WireAnswer, WireClient
+from poller.core.mapping import SourceArn
+from poller.core.model import JsonObject, SourceProblem
+from poller.core.records import Listing, Page, Position, PositionKind, Shard, StreamFacts
+from poller.errors import SourceError
+
+# Seconds for calls that are not told their deadline; three attempts fit in.
+CALL_DEADLINE = 10.0
+ATTEMPTS = 3
+_READABLE = frozenset({"ACTIVE", "UPDATING"})
+_POSITIONS = {
+    PositionKind.TRIM_HORIZON: "TRIM_HORIZON",
+    PositionKind.LATEST: "LATEST",
+    PositionKind.AT_TIMESTAMP: "AT_TIMESTAMP",
+    PositionKind.AFTER: "AFTER_SEQUENCE_NUMBER",
+}
+
+
+class KinesisStream:
+    """A stream by its ARN, or by that of one of its consumers. A second thread makes its own from its own clients.
+
+    Beside what each method names, all raise ConfigurationError for an unusable endpoint.
+    """
+
+    def __init__(self, clients: AwsClients, arn: SourceArn) -> None:
+        self.arn = arn
+        self._clients = clients
+        self._stream_arn = f"arn:{arn.partition}:kinesis:{arn.region}:{arn.account}:stream/{arn.name}"
+        self._stream: JsonObject = {"StreamName": arn.name, "StreamARN": self._stream_arn}
+
+    @property
+    def _wire(self) -> WireClient:
+        return self._clients.wire("kinesis", self.arn.region)
+
+    async def describe(self) -> StreamFacts:
+        """DescribeStreamSummary. For a missing stream (CFG-41) and for one that may not be read (CFG-43) AWS's
+        sentence comes first.
+        """
+        try:
+            answer = await self._ask("DescribeStreamSummary", self._stream)
+        except SourceError as error:
+            raise self._explained(error) from error
+        try:
+            told = answer.data["StreamDescriptionSummary"]
+            status, hours = str(told["StreamStatus"]), float(told["RetentionPeriodHours"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._unreadable("DescribeStreamSummary", "no status or retention") from error
+        return StreamFacts(status=status, reading=status in _READABLE, retention=hours * 3600)
+
+    async def list_shards(self, since: str | None = None) -> Listing:
+        """ListShards through all pages (STR-5): the first names the stream, the others have NextToken alone."""
+        request = self._stream if since is None else self._stream | {"ExclusiveStartShardId": since}
+        shards: dict[str, Shard] = {}
+        told_at = None
+        while True:
+            answer = await self._ask("ListShards", request)
+            if (
+                told_at is None
+            ):  # of the first page: nothing written after it is in no listed shard and not after it
+                told_at = answer.told_at()
+            before = len(shards)
+            shards |= {shard.id: shard for shard in self._shards("ListShards", answer.data.get("Shards"))}
+            token = answer.data.get("NextToken")
+            if not token:
+                break
+            if len(shards) == before:
+                raise self._unreadable("ListShards", "a page with a token and no new shard")
+            request = {"NextToken": token}
+        if told_at is None:
+            raise self._unreadable("ListShards", "no Date header")
+        return Listing(tuple(shards.values()), complete=since is None, told_at=told_at)
+
+    async def children(self, shard_id: str) -> tuple[Shard, ...]:
+        """Those of the shards listed after this one that name it as a parent: ids ascend with time."""
+        listing = await self.list_shards(shard_id)
+        return tuple(shard for shard in listing.shards if shard_id in shard.parents)
+
+    async def iterator(self, shard_id: str, position: Position, deadline: float) -> str:
+        """GetShardIterator, one attempt. A sequence number that Kinesis does not take, as when the stream was
+        deleted and made anew, is a position whose records are gone (STR-25).
+        """
+        request = self._stream | {"ShardId": shard_id, "ShardIteratorType": _POSITIONS[position.kind]}
+        if position.kind is PositionKind.AFTER:
+            request["StartingSequenceNumber"] = position.sequence
+        elif position.kind is PositionKind.AT_TIMESTAMP:
+            request["Timestamp"] = round(position.timestamp, 3)
+        try:
+            answer = await self._wire.call("GetShardIterator", request, deadline=deadline)
+        except SourceError as error:
+            if position.kind is PositionKind.AFTER and error.code == "InvalidArgumentException":
+                raise SourceError(SourceProblem.TRIMMED, str(error), error.code) from error
+            raise
+        iterator = answer.data.get("ShardIterator")
+        if not isinstance(iterator, str) or not iterator:
+            raise self._unreadable("GetShardIterator", "no ShardIterator")
+        return iterator
+
+    async def records(self, iterator: str, limit: int, deadline: float) -> Page:
+        """GetRecords, one attempt; an empty page is nothing special (STR-26), a null iterator the end (STR-4)."""
+        request: JsonObject = {"ShardIterator": iterator, "Limit": limit, "StreamARN": self._stream_arn}
+        data, size, _ = await self._wire.call("GetRecords", request, deadline=deadline)
+        records, behind = data.get("Records"), data.get("MillisBehindLatest")
+        if not isinstance(records, list) or ("NextShardIterator" not in data and not data.get("ChildShards")):
+            raise self._unreadable("GetRecords", "no Records, or neither an iterator nor an end")
+        children = data.get("ChildShards")
+        return Page(
+            records=records,
+            iterator=data.get("NextShardIterator") or None,
+            behind=behind / 1000 if isinstance(behind, (int, float)) else None,
+            size=size,
+            children=self._shards("GetRecords", children) if children else (),
+        )
+
+    # --- calls ---
+
+    async def _ask(self, operation: str, request: JsonObject) -> WireAnswer:
+        return await self._wire.call(operation, request, deadline=CALL_DEADLINE, attempts=ATTEMPTS)
+
+    def _shards(self, operation: str, told: Any) -> tuple[Shard, ...]:
+        try:
+            return tuple(map(_shard, told))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise self._unreadable(operation, "no list of shards") from error
+
+    def _unreadable(self, operation: str, why: str) -> SourceError:
+        return unreadable("kinesis", operation, self._wire.host, why)
+
+    def _explained(self, error: SourceError) -> SourceError:
+        where = f"at {self._wire.host}"
+        if error.problem is SourceProblem.MISSING:
+            text = f"Stream not found: {self.arn.text} {where}. Check name, account and region."
+            return SourceError(error.problem, text, error.code)
+        if error.problem is SourceProblem.DENIED:
+            text = (
+                f"Cannot access stream {self.arn.text}. Please ensure the role can perform the GetRecords, "
+                "GetShardIterator, DescribeStreamSummary, and ListShards Actions on your stream in IAM. "
+                f"({where}: {error})"
+            )
+            return SourceError(error.problem, text, error.code)
+        return error
+
+
+def _shard(told: Mapping[str, Any]) -> Shard:
+    """A shard of ListShards, or of ChildShards, which names all parents and no sequence numbers."""
+    parents = told.get("ParentShards") or (told.get("ParentShardId"), told.get("AdjacentParentShardId"))
+    numbers, hashes = told.get("SequenceNumberRange") or {}, told.get("HashKeyRange") or {}
+    return Shard(
+        id=str(told["ShardId"]),
+        parents=tuple(str(parent) for parent in parents if parent),
+        starting=str(numbers.get("StartingSequenceNumber") or ""),
+        ending=numbers.get("EndingSequenceNumber"),
+        hash_start=str(hashes.get("StartingHashKey") or ""),
+        hash_end=str(hashes.get("EndingHashKey") or ""),
+    )
