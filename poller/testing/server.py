@@ -19,6 +19,8 @@ from poller.clock import Clock
 from poller.core.model import JsonObject
 from poller.errors import ListenError
 from poller.testing.calls import Answer, AwsError, Dropped, MachineService, Service, Waiting
+from poller.testing.dynamodb import DynamoDb
+from poller.testing.dynamodb_errors import STREAM_THROTTLE, TABLE_THROTTLE
 from poller.testing.faults import Faults
 from poller.testing.kinesis import Kinesis
 from poller.testing.kinesis_errors import THROTTLED
@@ -61,9 +63,18 @@ class EmbeddedAws:
         self.service = SqsService(clock, Sqs(region=region, account=account))
         self.kinesis = Kinesis(region=region, account=account)
         self.kinesis_service = MachineService("kinesis", self.service.clock, self.kinesis, self.faults, THROTTLED)
+        self.dynamodb = DynamoDb(region=region, account=account)
+        self.dynamodb_service = MachineService(
+            "dynamodb", self.service.clock, self.dynamodb, self.faults, TABLE_THROTTLE
+        )
+        self.dynamodb_streams_service = MachineService(
+            "dynamodbstreams", self.service.clock, self.dynamodb.streams, self.faults, STREAM_THROTTLE
+        )
         self.services: dict[str, Service] = {
             "AmazonSQS": self.service,
             "Kinesis_20131202": self.kinesis_service,
+            "DynamoDB_20120810": self.dynamodb_service,
+            "DynamoDBStreams_20120810": self.dynamodb_streams_service,
         }
         self.rest = RestServices(self.service)
         self.connections: set[_Connection] = set()
