@@ -22,6 +22,7 @@ from poller.store.trouble import RESTORE, explained, mounts, network_file_system
 APPLICATION = 0x45534D50  # "ESMP": tells our files from other programs' databases
 VERSION = 1
 BUSY_TIMEOUT = 5.0  # seconds that another program may hold SQLite's own lock: a backup, a shell
+_SMALLEST = 512  # bytes of a database: one page
 _CHECKED_BYTES = 64 * 1024 * 1024  # quick_check reads all of the file: half a second for so much
 _COLUMN_TYPES = {str: "TEXT", int: "INTEGER", float: "REAL", tuple: "TEXT"}
 _LISTS = tuple(attribute for attribute, _name, kind in ATTRIBUTES if kind is tuple)
@@ -39,7 +40,7 @@ class StateFile:
         self._path = _located(name)
         self._lock = _locked(name, self._path)
         try:
-            if not self._path.exists():
+            if not (self._path.exists() or self._path.is_symlink()):  # a loop of links exists, and is no file
                 _make(name, self._path)
             self._identity = _writable(name, self._path)
             self.connection = self._connect()
@@ -170,16 +171,9 @@ def _writable(name: str, path: Path) -> tuple[int, int]:
     """Its identity. SQLite itself would be content with reading, and say so only at the first write."""
     try:
         os.close(os.open(path, os.O_RDWR))
-        size = path.stat().st_size
-        identity = _identity(path)
+        return _identity(path)
     except OSError as error:
         raise explained(name, error) from error
-    if size == 0:
-        raise StoreError(
-            f"The state file {name} is empty, which none ever is: restore it from a copy, or remove it to begin"
-            " again at each mapping's StartingPosition."
-        )
-    return identity
 
 
 def _identity(path: Path) -> tuple[int, int]:
@@ -225,6 +219,9 @@ def _open(path: Path, mode: str) -> sqlite3.Connection:
 
 def _judge(name: str, path: Path, connection: sqlite3.Connection) -> None:
     """Raises StoreError or sqlite3.Error for what is no state file of this version, or damaged."""
+    size = path.stat().st_size
+    if size < _SMALLEST:  # SQLite would take it for a new one
+        raise StoreError(f"The state file {name} is cut short, to {size} bytes; {RESTORE}.")
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     if application != APPLICATION:
         raise StoreError(f"The state file {name} is a database of another program: name another file.")
@@ -234,7 +231,7 @@ def _judge(name: str, path: Path, connection: sqlite3.Connection) -> None:
             f"The state file {name} has the format {version}, and this version of poller knows {VERSION} only:"
             " run the version that wrote it."
         )
-    if path.stat().st_size <= _CHECKED_BYTES:
+    if size <= _CHECKED_BYTES:
         problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if problem != "ok":
             raise StoreError(f"The state file {name} is damaged ({' '.join(problem.split())}); {RESTORE}.")
