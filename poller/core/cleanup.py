@@ -79,20 +79,18 @@ def lost_rows(
     complete listing; `now` is epoch seconds.
 
     A stream made anew shows by where its shards begin. Rows that do not know where theirs began go with those
-    that do. Ids of DynamoDB never come back (DDB-9), and only its emulators let the beginning of a shard move.
+    that do, and before them: broken off between two writes, this must still tell.
     """
-    remade = {
-        shard.id: shard
-        for shard in listing.shards
-        if shard.id in rows and not _of_dynamodb(shard) and _remade(shard, rows[shard.id])
-    }
-    if remade:
-        for shard in listing.shards:
-            if shard.id in rows and not rows[shard.id].starting:
-                remade[shard.id] = shard
     gone = missing_rows(listing, rows) & frozenset(missing)
+    listed = [shard for shard in listing.shards if shard.id in rows and not _of_dynamodb(shard)]
+    remade = [shard for shard in listed if _remade(shard, rows[shard.id])]
+    if remade:
+        remade = [
+            *(shard for shard in listed if not rows[shard.id].starting),
+            *(shard for shard in remade if rows[shard.id].starting),
+        ]
     return (
-        *(Lost(rows[key], _made_anew(rows[key], shard), remade=True) for key, shard in remade.items()),
+        *(Lost(rows[shard.id], _made_anew(rows[shard.id], shard), remade=True) for shard in remade),
         *(Lost(rows[key], ended(rows[key], now), remade=False) for key in rows if key in gone),
     )
 
@@ -105,6 +103,7 @@ def deleted_rows(held: Mapping[str, Lease], rows: Mapping[str, Lease]) -> tuple[
 
 
 def _of_dynamodb(shard: Shard) -> bool:
+    """Its ids never come back (DDB-9), and in its emulators the beginning of a shard moves as records expire."""
     return not shard.hash_end
 
 

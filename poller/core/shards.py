@@ -64,6 +64,15 @@ def children_rows(parent: Lease, children: Iterable[Shard], rows: Mapping[str, L
     )
 
 
+def ended_row(lease: Lease, children: Iterable[Shard], shards: Mapping[str, Shard], now: float) -> Lease:
+    """The row of a shard that is worked off (STR-2), to be written once its children have theirs. `shards` is all
+    that is known; it tells where a shard began that was not listed when its row was made. `now` is epoch seconds.
+    """
+    starting = shards[lease.key].starting if lease.key in shards else ""
+    children_ids = tuple(child.id for child in children)
+    return replace(ended(lease, now), children=children_ids, starting=lease.starting or starting)
+
+
 def startable(shards: Mapping[str, Shard], rows: Mapping[str, Lease]) -> tuple[str, ...]:
     """Which shards may be read, being read or not: their rows are not at the end, and every parent is worked off
     (STR-1, STR-2). In the order of the rows.
