@@ -19,14 +19,13 @@ from poller.core.model import JsonObject, SourceKind
 from poller.core.payload import EVENT_LIMIT, record_size, serialise
 from poller.core.records import Record, StreamBatch, WindowCall
 
-UNKNOWN_ARRIVAL: Final = 0.0
-"""The arrival of a record whose source did not tell: it has no age, so it is never too old (ERR-10)."""
-
 FIRST_SEQUENCE: Final = "0"
 """Before every sequence number that a source gives."""
 
-# Epoch seconds up to the year 9892: room for a window behind it, and milliseconds do not pass for seconds.
-_LATEST_ARRIVAL: Final = 250_000_000_000
+UNKNOWN_ARRIVAL: Final = 250_000_000_000.0
+"""After every arrival that a source gives, in epoch seconds: the year 9892. There is room for a window behind it,
+and milliseconds do not pass for seconds."""
+
 _SEQUENCE_DIGITS: Final = 129  # the longest that Kinesis has
 _LEVELS: Final = 200  # orjson takes 254, of which the event needs some; an item of DynamoDB has at most 32
 
@@ -48,7 +47,8 @@ def make_records(
     position past records that are not done. With its predecessor's, "all up to here is resolved" stays true, and
     the worst is that it is delivered again after a restart, which is legal (GEN-2).
 
-    A record without a readable arrival time has UNKNOWN_ARRIVAL.
+    A record without a readable arrival time takes that of the record before it as well (the first of a read takes
+    UNKNOWN_ARRIVAL): with none at all, or 0, it would be too old for every limit of age, and be discarded.
     """
     assert mapping.stream is not None
     if mapping.source is SourceKind.KINESIS:
@@ -75,7 +75,10 @@ def stream_event(batch: StreamBatch, mapping: EventSourceMapping, shard_id: str)
         records = [{**record.record, "kinesis": record.record["kinesis"].copy()} for record in batch.records]
     else:
         records = _copy([record.record for record in batch.records])
-    return _event(records, batch.call, mapping.arn, shard_id)
+    event = _event(records, batch.call, mapping.arn, shard_id)
+    if batch.call is not None:
+        event["state"] = _copy(batch.call.state)
+    return event
 
 
 def event_overhead(call: WindowCall | None, mapping: EventSourceMapping, shard_id: str) -> int:
@@ -125,7 +128,7 @@ def _kinesis_records(
     """One function for all of a read, because here every call counts ten thousand times."""
     source_arn, region, identity = arn.text, arn.region, invoke_identity_arn(arn)
     prefix = f"{shard_id}:"
-    previous, lane = FIRST_SEQUENCE, 0
+    previous, before, lane = FIRST_SEQUENCE, UNKNOWN_ARRIVAL, 0
     records: list[Record] = []
     for offset, wire in enumerate(wires, start=first_offset):
         try:
@@ -134,23 +137,19 @@ def _kinesis_records(
                 sequence.isascii()
                 and sequence.isdigit()
                 and type(arrived_at) is float
-                and 0 < arrived_at < _LATEST_ARRIVAL
+                and 0 < arrived_at < UNKNOWN_ARRIVAL
             )
         except (AttributeError, KeyError, TypeError):
-            given = wire if isinstance(wire, dict) else {}
-            usual, sequence, arrived_at = (
-                False,
-                given.get("SequenceNumber"),
-                given.get("ApproximateArrivalTimestamp"),
-            )
+            usual, given = False, wire if isinstance(wire, dict) else {}
+            sequence, arrived_at = given.get("SequenceNumber"), given.get("ApproximateArrivalTimestamp")
             key, data = given.get("PartitionKey"), given.get("Data")
         if not usual or len(sequence) > _SEQUENCE_DIGITS:
-            sequence, arrived_at = _sequence(sequence, previous), _arrival(arrived_at)
+            sequence, arrived_at = _sequence(sequence, previous), _arrival(arrived_at, before)
         if type(key) is not str:
             key = _text(key)
         if type(data) is not str:
             data = _text(data)
-        previous = sequence
+        previous, before = sequence, arrived_at
         record = {
             "kinesis": {
                 "kinesisSchemaVersion": "1.0",
@@ -182,7 +181,7 @@ def _kinesis_records(
 
 def _dynamodb_records(wires: Sequence[Any], arn: SourceArn, lanes: int, first_offset: int) -> list[Record]:
     source_arn, region = arn.text, arn.region
-    previous, lane = FIRST_SEQUENCE, 0
+    previous, before, lane = FIRST_SEQUENCE, UNKNOWN_ARRIVAL, 0
     records: list[Record] = []
     for offset, wire in enumerate(wires, start=first_offset):
         given = wire if isinstance(wire, dict) else {}
@@ -190,14 +189,14 @@ def _dynamodb_records(wires: Sequence[Any], arn: SourceArn, lanes: int, first_of
         if not isinstance(change, dict):
             change = {}
         previous = sequence = _sequence(change.get("SequenceNumber"), previous)
-        arrived_at = float(int(_arrival(change.get("ApproximateCreationDateTime"))))  # whole seconds (DDB-4)
-        shown = {**change, "ApproximateCreationDateTime": arrived_at, "SequenceNumber": sequence}
+        before = _arrival(change.get("ApproximateCreationDateTime"), before) // 1  # whole seconds (DDB-4)
+        shown = {**change, "ApproximateCreationDateTime": before, "SequenceNumber": sequence}
         if None in shown.values():  # an image that is not there is no key, however a server puts it (DDB-3)
             shown = {name: value for name, value in shown.items() if value is not None}
         record = {
-            "eventID": given.get("eventID") or "",
-            "eventName": given.get("eventName") or "",
-            "eventVersion": given.get("eventVersion") or "1.1",
+            "eventID": _text(given.get("eventID")),
+            "eventName": _text(given.get("eventName")),
+            "eventVersion": _text(given.get("eventVersion")) or "1.1",
             "eventSource": "aws:dynamodb",
             "awsRegion": region,
             "dynamodb": shown,
@@ -206,8 +205,8 @@ def _dynamodb_records(wires: Sequence[Any], arn: SourceArn, lanes: int, first_of
         identity = given.get("userIdentity")
         if isinstance(identity, dict):
             record["userIdentity"] = {
-                "type": identity.get("Type", identity.get("type")),
-                "principalId": identity.get("PrincipalId", identity.get("principalId")),
+                "type": _text(identity.get("Type", identity.get("type"))),
+                "principalId": _text(identity.get("PrincipalId", identity.get("principalId"))),
             }
         try:
             size = len(orjson.dumps(record))
@@ -221,20 +220,9 @@ def _dynamodb_records(wires: Sequence[Any], arn: SourceArn, lanes: int, first_of
             else:
                 size = record_size(record)
         if lanes > 1:
-            lane = lane_of(_item_key(change.get("Keys")), lanes)
-        records.append(_record((sequence, offset, lane, arrived_at, size, record)))
+            lane = lane_of(_json_text(change.get("Keys")), lanes)
+        records.append(_record((sequence, offset, lane, before, size, record)))
     return records
-
-
-def _item_key(keys: object) -> str:
-    """The item's primary key as one text, the same in whatever order its attributes came (STR-40)."""
-    try:
-        return orjson.dumps(keys, option=orjson.OPT_SORT_KEYS).decode()
-    except orjson.JSONEncodeError:
-        try:
-            return json.dumps(keys, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-        except RecursionError:
-            return ""
 
 
 # --- both ---
@@ -246,18 +234,30 @@ def _sequence(given: object, previous: str) -> str:
     return str(given) if usable else previous
 
 
-def _arrival(given: object) -> float:
-    """Epoch seconds, also from text or a whole number; UNKNOWN_ARRIVAL for what is no time of this world."""
+def _arrival(given: object, before: float) -> float:
+    """Epoch seconds, also from text or a whole number; `before` for what is no time of this world."""
     try:
         at = float(given)  # type: ignore[arg-type]  # whatever it is, the except clause has the answer
     except (OverflowError, TypeError, ValueError):
-        return UNKNOWN_ARRIVAL
-    return at if 0 < at < _LATEST_ARRIVAL else UNKNOWN_ARRIVAL
+        return before
+    return at if 0 < at < UNKNOWN_ARRIVAL else before
 
 
 def _text(value: object) -> str:
-    """A field that should have been text; missing is empty, anything else is shown as it came, as JSON."""
-    return "" if value is None else _item_key(value)
+    """A field of text. What is missing is empty, and anything else is shown as the JSON that came."""
+    if isinstance(value, str):
+        return value
+    return "" if value is None else _json_text(value)
+
+
+def _json_text(value: object) -> str:
+    """JSON that is the same in whatever order the attributes of an object came (STR-40)."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    except orjson.JSONEncodeError:
+        if nested_too_deeply(value):
+            return ""
+        return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def _event(records: list[JsonObject], call: WindowCall | None, arn: SourceArn, shard_id: str) -> JsonObject:
@@ -266,7 +266,7 @@ def _event(records: list[JsonObject], call: WindowCall | None, arn: SourceArn, s
     return {
         "Records": records,
         "window": window_times(call),
-        "state": _copy(call.state),
+        "state": call.state,
         "shardId": shard_id,
         "eventSourceARN": arn.text,
         "isFinalInvokeForWindow": call.final,
@@ -278,5 +278,5 @@ def _copy(value: Any) -> Any:
     """A copy all the way down; through JSON, which is the quickest way."""
     try:
         return orjson.loads(orjson.dumps(value))
-    except ValueError:
+    except orjson.JSONEncodeError:
         return json.loads(serialise(value))
