@@ -164,13 +164,14 @@ def progress_of(lease: Lease) -> Progress:
         return Progress(position)
     try:
         match json.loads(lease.progress):
-            case {"heads": list(heads), **rest} if set(rest) <= {"window", "lanes"}:
+            case {"heads": list(heads), **rest} if set(rest) <= {"window", "lanes", "starts"}:
                 window = rest.get("window")
                 return Progress(
                     position,
                     tuple(_head(head) for head in heads),
                     None if window is None else _window(window),
                     _lanes(rest.get("lanes", 0)),
+                    _starts(rest.get("starts", [])),
                 )
         problem = "is not what was written there"
     except (json.JSONDecodeError, RecursionError):
@@ -197,10 +198,12 @@ def _unreadable(lease: Lease, why: str) -> ValueError:
 
 def _progress_text(progress: Progress) -> str:
     told: dict[str, Any] = {}
-    if progress.heads or progress.window is not None:
+    if progress.heads or progress.starts or progress.window is not None:
         told["heads"] = [_plain(head) for head in progress.heads]
-    if progress.heads and progress.lanes:
+    if (progress.heads or progress.starts) and progress.lanes:
         told["lanes"] = progress.lanes
+    if progress.starts:
+        told["starts"] = list(progress.starts)
     if progress.window is not None:
         told["window"] = _plain(progress.window)
     return json.dumps(told, separators=(",", ":")) if told else ""
@@ -216,6 +219,12 @@ def _lanes(told: object) -> int:
     raise ValueError("holds a number of lanes that is none")
 
 
+def _starts(told: object) -> tuple[str, ...]:
+    if isinstance(told, list) and all(isinstance(one, str) and _SEQUENCE.fullmatch(one) for one in told):
+        return tuple(told)
+    raise ValueError("holds a start of a lane that is none")
+
+
 def _head(told: object) -> Head:
     match told:
         case {
@@ -227,10 +236,9 @@ def _head(told: object) -> Head:
             "interrupted": int(interrupted),
             "failed_at": None | int() | float() as failed_at,
             "running": bool(running),
-        } if (
-            _SEQUENCE.fullmatch(first)
-            and _SEQUENCE.fullmatch(last)
-            and min(lane, count, attempts, interrupted) >= 0
+        } if min(lane, count, attempts, interrupted) >= 0 and (
+            (_SEQUENCE.fullmatch(first) and _SEQUENCE.fullmatch(last))
+            or first == last == ""  # the final invocation of a window has no records
         ):
             return Head(lane, first, last, count, attempts, interrupted, failed_at, running)
     raise ValueError("holds a batch that is none")

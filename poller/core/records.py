@@ -99,13 +99,16 @@ class WindowState:
 @fact
 class Progress:
     """All that is remembered of a shard between two runs, written in one piece. `lanes` is how many lanes there
-    were when its heads were written: with another number the same key is in another lane (STR-43).
+    were when the rest was written: with another number the same key is in another lane (STR-43). `starts` has,
+    for each of several lanes, the sequence number from which on its records are not resolved: what it had
+    finished beyond the position is not done again (STR-42).
     """
 
     position: Position
     heads: tuple[Head, ...] = ()
     window: WindowState | None = None
     lanes: int = 0
+    starts: tuple[str, ...] = ()
 
 
 # --- batches ---

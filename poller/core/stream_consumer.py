@@ -39,6 +39,7 @@ from poller.core.records import (
     ShardGauges,
     StreamBatch,
     after,
+    sequence_value,
 )
 from poller.core.stream_forming import Forming
 from poller.core.stream_lane import Lane
@@ -134,9 +135,15 @@ class StreamConsumer:
         self._mode = _RUNNING if mapping.enabled else _PAUSED
         self._commands: list[StreamCommand] = []
 
-        heads = {head.lane: head for head in progress.heads}
+        # with another number of lanes the same keys are in other lanes: their heads mean nothing then (STR-43)
+        known = progress if progress.lanes == settings.lanes else Progress(progress.position)
+        heads = {head.lane: head for head in known.heads}
+        starts: dict[int, int] = {n: sequence_value(start) for n, start in enumerate(known.starts)}
         self._lanes = tuple(
-            [Lane(n, mapping.batch_size, mapping.window, heads.get(n)) for n in range(settings.lanes)]
+            [
+                Lane(n, mapping.batch_size, mapping.window, heads.get(n), starts.get(n))
+                for n in range(settings.lanes)
+            ]
         )
         self._windows = Windows(settings.tumbling_window, progress.window) if settings.tumbling_window else None
         self._forming = Forming(mapping, shard.id, self._windows)
@@ -282,8 +289,20 @@ class StreamConsumer:
             records = records[older:]
         for lane in self._lanes:
             own = records if len(self._lanes) == 1 else [one for one in records if one.lane == lane.index]
+            if own and lane.start is not None:
+                own = self._not_done(lane, own)
             if own:
                 lane.buffer.add(own, now)
+
+    def _not_done(self, lane: Lane, records: list[Record]) -> list[Record]:
+        """STR-42: what an earlier process had resolved in this lane needs nothing, though others were behind."""
+        start = lane.start
+        assert start is not None, "only a lane that was there before has a start"
+        fresh = next((n for n, one in enumerate(records) if sequence_value(one.sequence) >= start), len(records))
+        self._resolve(records[:fresh])
+        if fresh < len(records):
+            lane.start = None
+        return records[fresh:]
 
     def _on_invoked(self, event: Invoked, now: Instant) -> None:
         lane = self._lanes[event.batch.lane]
@@ -309,7 +328,9 @@ class StreamConsumer:
         for lane in self._lanes:
             if lane.guard == number:
                 lane.guard = None
-                self._invoke(lane, lane.queue.popleft(), now)
+                batch = lane.queue.popleft()
+                if not self._aged(lane, batch, now):  # the store may have taken its time
+                    self._invoke(lane, batch, now)
 
     def _on_save_failed(self, number: int, now: float) -> None:
         """The position is written later; an attempt that had to be written down first waits."""
@@ -412,10 +433,7 @@ class StreamConsumer:
 
     def _attempt(self, lane: Lane, batch: StreamBatch, now: Instant) -> None:
         """One attempt: first what is too old goes (ERR-10), then what is too large is seen to (ERR-8, BAT-1c)."""
-        limit = age_limit(batch, self._settings, self._retention)
-        runs, alive = too_old(batch, limit, now.wall)
-        if runs:
-            self._part(lane, batch, runs, alive, now)
+        if self._aged(lane, batch, now):
             return
         batch = self._forming.ready(batch)
         if batch.size > EVENT_LIMIT and len(batch.records) > 1:
@@ -431,19 +449,14 @@ class StreamConsumer:
         else:
             self._invoke(lane, batch, now)
 
-    def _part(
-        self,
-        lane: Lane,
-        batch: StreamBatch,
-        runs: Sequence[tuple[Record, ...]],
-        alive: tuple[Record, ...],
-        now: Instant,
-    ) -> None:
-        """ERR-12: the records that are too old leave the batch, the others stay in it."""
-        if alive:
+    def _aged(self, lane: Lane, batch: StreamBatch, now: Instant) -> bool:
+        """ERR-12: records that are too old leave the batch, the others stay in it; whether there were any."""
+        runs, alive = too_old(batch, age_limit(batch, self._settings, self._retention), now.wall)
+        if runs and alive:
             lane.queue.appendleft(replace(batch, records=alive))
         for run in runs:
             self._give_up(lane, GiveUp(replace(batch, records=run), DiscardReason.AGE, None), "", now)
+        return bool(runs)
 
     def _invoke(self, lane: Lane, batch: StreamBatch, now: Instant) -> None:
         lane.running, lane.running_since = batch, now.mono
@@ -570,7 +583,15 @@ class StreamConsumer:
         position = self._start if sequence is None else after(sequence)
         bounded = self._settings.retries is not None  # else nobody asks how many attempts there were
         heads = [head for lane in self._lanes if bounded and (head := lane.remembered()) is not None]
-        return Progress(position, tuple(heads), None if self._windows is None else self._windows.state)
+        window = None if self._windows is None else self._windows.state
+        return Progress(position, tuple(heads), window, len(self._lanes), self._starts())
+
+    def _starts(self) -> tuple[str, ...]:
+        if len(self._lanes) == 1:
+            return ()  # the position says it
+        beyond = self._reading.next_sequence
+        starts = [str(lane.start) if lane.start is not None else lane.oldest() or beyond for lane in self._lanes]
+        return tuple(starts)
 
     def _guards_wanted(self) -> bool:
         """Whether a batch waits for its attempt to be written down."""
@@ -639,7 +660,7 @@ class StreamConsumer:
         """When something in this lane, which is not busy, becomes due."""
         if lane.queue:
             return lane.due
-        due = lane.buffer.due(lane.free_since)
+        due = None if self._forming.waits(lane) else lane.buffer.due(lane.free_since)
         if due is None or self._settings.maximum_age is None:
             return due
         oldest = lane.buffer.oldest_arrival()

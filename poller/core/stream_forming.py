@@ -82,6 +82,11 @@ class Forming:
         lane.head = None
         return _inherited(batch, head)
 
+    def waits(self, lane: Lane) -> bool:
+        """Whether the lane's next batch, formed by an earlier process, waits for the rest of its records."""
+        first, head = lane.buffer.first, lane.head
+        return first is not None and head is not None and self._most(lane, first, ended=False) == 0
+
     def _most(self, lane: Lane, first: Record, *, ended: bool) -> int | None:
         """How many records the next batch may have at most; None for no bound but the usual ones, 0 for not yet.
 

@@ -28,10 +28,13 @@ class Lane:
         "running",
         "running_since",
         "sending",
+        "start",
     )
 
-    def __init__(self, index: int, batch_size: int, window: float, head: Head | None) -> None:
+    def __init__(self, index: int, batch_size: int, window: float, head: Head | None, start: int | None) -> None:
+        """`start` is the sequence number before which an earlier process has resolved all of this lane."""
         self.index = index
+        self.start = start
         self.buffer = LaneBuffer(batch_size, window)
         self.queue: deque[StreamBatch] = deque()
         self.running: StreamBatch | None = None
@@ -52,6 +55,15 @@ class Lane:
     def empty(self) -> bool:
         """Whether nothing is left in it."""
         return not (self.busy or self.queue or self.buffer)
+
+    def oldest(self) -> str | None:
+        """The sequence number of its oldest record that is not resolved."""
+        batches = [discard.batch for discard in self.sending]
+        batches += [self.running] if self.running is not None else []
+        firsts = [batch.records[0] for batch in (*batches, *self.queue) if batch.records]
+        if (first := self.buffer.first) is not None:
+            firsts.append(first)
+        return min(firsts, key=lambda record: record.offset).sequence if firsts else None
 
     def blocked(self, now: float) -> None:
         """Its head batch has failed."""

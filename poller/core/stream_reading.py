@@ -59,6 +59,11 @@ class Reading:
         """
         return None if self.under_way or self.ended else self._pace.due
 
+    @property
+    def next_sequence(self) -> str:
+        """What is beyond everything that was read."""
+        return str((self._last or 0) + 1)
+
     def begin(self, now: float, limit: int) -> Fetch:
         """A read of at most `limit` records goes out."""
         self.under_way = True
