@@ -147,6 +147,71 @@ def status(url: str, *, as_json: bool) -> None:
         statusview.show(told, Console())
 
 
+@commands.group()
+def checkpoint() -> None:
+    """Positions of streams, shard by shard, in the state file."""
+
+
+_of_mapping = click.option("--mapping", "name", metavar="NAME", help="Of this mapping only.")
+
+
+@checkpoint.command("show")
+@_file
+@_of_mapping
+@_as_json
+def checkpoint_show(path: Path, name: str | None, *, as_json: bool) -> None:
+    """Show how far each shard is; also while the daemon runs."""
+    from poller import checkpoint
+    from poller.config import load
+    from poller.settings import environment
+
+    told = checkpoint.look(load(path, environment()), name)
+    if as_json:
+        click.echo(json.dumps(told, indent=2))
+    else:
+        checkpoint.show(told, Console())
+
+
+@checkpoint.command("set")
+@_file
+@click.option("--mapping", "name", metavar="NAME", required=True, help="The mapping.")
+@click.option("--shard", metavar="ID", required=True, help="Its shard, as `show` names it.")
+@click.option("--sequence", metavar="N", help="Go on after this sequence number: it and all before are done.")
+@click.option("--trim-horizon", is_flag=True, help="Go on at the oldest record that is still there.")
+@click.option("--latest", is_flag=True, help="Go on with what is written from now on.")
+@click.option("--end", is_flag=True, help="All of the shard is done.")
+def checkpoint_set(
+    path: Path, name: str, shard: str, sequence: str | None, *, trim_horizon: bool, latest: bool, end: bool
+) -> None:
+    """Say where to go on, further back to replay, further on to skip. The daemon must not run meanwhile.
+
+    What is known of a failing batch and of an open window of the shard is forgotten.
+    """
+    from poller import checkpoint
+    from poller.clock import SystemClock
+    from poller.config import load
+    from poller.settings import environment
+
+    if (sequence is not None) + trim_horizon + latest + end != 1:
+        raise click.UsageError("Say where to go on: one of --sequence N, --trim-horizon, --latest and --end.")
+    now = SystemClock().now().wall
+    to = checkpoint.place(now, sequence, latest=latest, end=end)
+    click.echo(_run(checkpoint.move(load(path, environment()), name, shard, to, now)))
+
+
+@checkpoint.command("export")
+@_file
+@_of_mapping
+def checkpoint_export(path: Path, name: str | None) -> None:
+    """Print the rows as items of a KCL table, in DynamoDB's JSON, one a line; also while the daemon runs."""
+    from poller import checkpoint
+    from poller.config import load
+    from poller.settings import environment
+
+    for item in checkpoint.items(load(path, environment()), name):
+        click.echo(json.dumps(item))
+
+
 def _credentials_for_play(aws: str | None) -> None:
     """Stand-ins for AWS take any credentials; without any set, the demo brings its own for them."""
     if aws is None or "amazonaws.com" not in aws:

@@ -119,7 +119,8 @@ def decoded(name: str, row: Iterable[Any]) -> Lease:
         return lease_from(given | {attribute: _members(attribute, given[attribute]) for attribute in _LISTS})
     except ValueError as error:
         raise StoreError(
-            f"The row of shard {given['leaseKey']} in the state file {name} cannot be read: {error}."
+            f"The row of shard {given['leaseKey']} in the state file {name} cannot be read: {error};"
+            " correct it with a SQLite shell, or restore the file."
         ) from None
 
 
@@ -161,7 +162,7 @@ def _locked(name: str, path: Path) -> FileLock:
     except Held as held:
         who = f"another process (pid {held.pid})" if held.pid else "another process"
         raise StoreError(
-            f"The state file {name} is in use by {who}: stop that one, or give this one a file of its own."
+            f"The state file {name} is in use by {who}, and only one can write to it: stop that one first."
         ) from None
     except OSError as error:
         raise explained(name, error) from error

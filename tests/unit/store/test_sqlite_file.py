@@ -233,7 +233,10 @@ def test_a_file_that_may_not_be_read(path: Path, public: Path) -> None:
 def test_a_row_that_was_changed_by_hand(path: Path, change: str, words: str) -> None:
     """STR-14: its mapping cannot start, as nobody knows where; others can."""
     sql(path, f"UPDATE lease SET {change} WHERE leaseKey = 'shardId-050'")
-    sentence = f"The row of shard shardId-050 in the state file {path} cannot be read: {words}."
+    sentence = (
+        f"The row of shard shardId-050 in the state file {path} cannot be read: {words};"
+        " correct it with a SQLite shell, or restore the file."
+    )
 
     async def look() -> None:
         async with SqliteStore(str(path)) as store:
