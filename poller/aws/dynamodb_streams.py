@@ -96,8 +96,8 @@ class DynamoDbStream:
         """GetRecords (STR-21), one attempt. DynamoDB tells neither how far it is behind nor the children."""
         body = {"ShardIterator": iterator, "Limit": min(limit, MOST_RECORDS)}
         answer = await self._wire.call("GetRecords", body, deadline=deadline)
-        records = answer.data.get("Records") or []
-        if not isinstance(records, list):
+        records = answer.data.get("Records")
+        if not isinstance(records, list):  # not there either: an empty object must not pass for the end of a shard
             raise self._unreadable("GetRecords", "Records is not a list")
         return Page(
             records=records,
