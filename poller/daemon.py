@@ -89,7 +89,10 @@ async def run_daemon(configuration: Configuration, *, drain: bool, console: Cons
     stop = Stop(settings.shutdown_timeout, console)
     stop.install()
     service = Service(
-        region=settings.region, endpoint_url=settings.endpoint_url, shutdown_timeout=settings.shutdown_timeout
+        region=settings.region,
+        endpoint_url=settings.endpoint_url,
+        state=settings.state,
+        shutdown_timeout=settings.shutdown_timeout,
     )
     async with _shown(service, console), service:
         logs.configure(settings.log_level, settings.log_format, sys.stderr)

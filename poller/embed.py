@@ -81,9 +81,12 @@ class Poller:
         shutdown_timeout: float = 25.0,
     ) -> None:
         """`registry`: where the metrics go (a private one by default). Raises ConfigurationError."""
-        parse_state(state)
         self._service = Service(
-            region=region, endpoint_url=endpoint_url, shutdown_timeout=shutdown_timeout, registry=registry
+            region=region,
+            endpoint_url=endpoint_url,
+            state=parse_state(state),
+            shutdown_timeout=shutdown_timeout,
+            registry=registry,
         )
 
     async def __aenter__(self) -> Self:

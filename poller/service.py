@@ -5,34 +5,43 @@ or in embed.py.
 """
 
 import asyncio
+import os
+import secrets
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from random import Random
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from prometheus_client import CollectorRegistry
 
 from poller.aws.clients import AwsClients
+from poller.aws.destinations import open_destination
+from poller.aws.dynamodb_streams import DynamoDbStream
+from poller.aws.kinesis import KinesisStream
 from poller.aws.sqs import SqsQueue
 from poller.clock import Clock, SystemClock
 from poller.core.budget import ByteBudget
 from poller.core.mapping import EventSourceMapping
 from poller.core.messages import Request
-from poller.core.model import Batch, JsonObject, QueueFacts, SourceProblem
+from poller.core.model import Batch, JsonObject, QueueFacts, SourceKind, SourceProblem
 from poller.core.payload import queue_event
-from poller.errors import ConfigurationError, PollerError, SourceError
+from poller.errors import ConfigurationError, DestinationError, PollerError, SourceError
 from poller.handlers.targets import Target, make_handler
 from poller.metrics import Metrics
-from poller.ports import QueueSource
+from poller.ports import Handler, LeaseStore, QueueSource, StreamSource
 from poller.runtime.coordinator import TRANSIENT, Coordinator
 from poller.runtime.dispatcher import Dispatcher
 from poller.runtime.heartbeat import Heartbeat
 from poller.runtime.queue_coordinator import QueueCoordinator
 from poller.runtime.shutdown import longest_wait, stop_all, stop_now
 from poller.runtime.sidethread import SideThread
+from poller.runtime.stream_coordinator import Opened, StreamCoordinator, build_stream_event
 from poller.runtime.watchdog import Watchdog
-from poller.settings import Settings
+from poller.settings import Settings, State
+from poller.store.memory import MemoryStore
+from poller.store.sqlite import SqliteStore
 
 DISPATCHER_GRACE = 0.5  # seconds that cancelled handlers get to clean up after themselves
 
@@ -45,6 +54,7 @@ class Service:
         *,
         region: str | None = None,
         endpoint_url: str | None = None,
+        state: State = State("memory"),  # noqa: B008 - it is frozen
         shutdown_timeout: float = 25.0,
         registry: CollectorRegistry | None = None,
         clock: Clock | None = None,
@@ -52,6 +62,7 @@ class Service:
         self._clock = clock or SystemClock()
         self._region = region
         self._endpoint_url = endpoint_url
+        self._state = state
         self._shutdown_timeout = shutdown_timeout
         self.metrics = Metrics(registry, self._clock)
         self.side = SideThread()
@@ -62,7 +73,10 @@ class Service:
         self._budget = ByteBudget()
         self._random = Random()  # noqa: S311 - jitter, not a secret
         self._stack = AsyncExitStack()
-        self._dispatchers: dict[str, Dispatcher] = {}
+        self._worker = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._store: LeaseStore | None = None
+        self._store_opening = asyncio.Lock()
+        self._dispatchers: dict[str, Dispatcher[Any]] = {}
         self._heartbeats: dict[str, Heartbeat] = {}
         self._clients: AwsClients
 
@@ -105,6 +119,12 @@ class Service:
         if mapping.name in self.coordinators:
             raise ConfigurationError(f"There is a mapping named {mapping.name!r} already: give one another Name.")
         handler = make_handler(mapping, target, self._clock)
+        add = self._add_queue if mapping.source is SourceKind.SQS else self._add_stream
+        coordinator = self.coordinators[mapping.name] = add(mapping, handler)
+        coordinator.start()
+        return coordinator
+
+    def _add_queue(self, mapping: EventSourceMapping, handler: Handler) -> Coordinator:
         dispatcher = Dispatcher(handler, mapping, self._clock, _event)
         heartbeat = None
         if mapping.poller.heartbeat:
@@ -125,8 +145,22 @@ class Service:
         if heartbeat is not None:
             heartbeat.start(coordinator.extended, coordinator.telemetry.extension_failed)
             self._heartbeats[mapping.name] = heartbeat
-        self.coordinators[mapping.name] = coordinator
-        coordinator.start()
+        return coordinator
+
+    def _add_stream(self, mapping: EventSourceMapping, handler: Handler) -> Coordinator:
+        dispatcher = Dispatcher(handler, mapping, self._clock, build_stream_event(mapping))
+        coordinator = StreamCoordinator(
+            mapping,
+            lambda: self._open_stream(mapping),
+            handler,
+            dispatcher,
+            worker=self._worker,
+            metrics=self.metrics,
+            clock=self._clock,
+            budget=self._budget,
+            random=self._random,
+        )
+        self._dispatchers[mapping.name] = dispatcher
         return coordinator
 
     def find(self, uuid: str) -> Coordinator:
@@ -164,10 +198,16 @@ class Service:
         self._stack.push_async_callback(close)
 
     async def remove(self, uuid: str) -> None:
-        """Stops one mapping and forgets it. Cancelled, it leaves the mapping stopping; it may be called again."""
+        """Stops one mapping and forgets it, with the positions of a stream: added again, it starts over (API-10).
+
+        Cancelled, it leaves the mapping stopping; it may be called again. So it may when it raises StoreError,
+        because the positions cannot be forgotten now.
+        """
         coordinator = self.find(uuid)
         coordinator.deleting()
         await stop_all([coordinator], self._shutdown_timeout)
+        if coordinator.mapping.stream is not None:
+            await (await self._opened_store()).forget(uuid)
         await self._forget(coordinator)
 
     async def drain(self) -> None:
@@ -217,6 +257,36 @@ class Service:
     async def _open(self, mapping: EventSourceMapping) -> tuple[QueueSource, QueueFacts]:
         queue = SqsQueue(self._clients, mapping.arn)
         return queue, await queue.open()
+
+    async def _open_stream(self, mapping: EventSourceMapping) -> Opened:
+        assert mapping.stream is not None, "streams only"
+        store = await self._opened_store()
+        source: StreamSource
+        if mapping.source is SourceKind.KINESIS:
+            source = KinesisStream(self._clients, mapping.arn)
+        else:
+            source = stream = DynamoDbStream(self._clients, mapping.arn)
+            await stream.open()
+        destination = None
+        if mapping.stream.destination is not None:
+            try:
+                destination = await open_destination(mapping.stream.destination, self._clients, mapping.arn.region)
+            except DestinationError as error:
+                cause = error.__cause__
+                if isinstance(cause, SourceError):  # it may be a matter of patience, as with a source
+                    raise SourceError(cause.problem, str(error), cause.code) from error
+                raise
+        return Opened(source, destination, store)
+
+    async def _opened_store(self) -> LeaseStore:
+        """The one store of the process, opened when the first stream needs it: queues need none."""
+        async with self._store_opening:
+            if self._store is None:
+                if self._state.lasting:
+                    self._store = await self._stack.enter_async_context(SqliteStore(self._state.path))
+                else:
+                    self._store = MemoryStore()
+            return self._store
 
     @asynccontextmanager
     async def _open_beside(self, mapping: EventSourceMapping) -> AsyncIterator[QueueSource]:

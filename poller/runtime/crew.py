@@ -17,13 +17,18 @@ class Crew:
         self._dismissed = False
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Has the coroutine run, from the next turn of the loop on."""
+        """Has the coroutine run, from the next turn of the loop on; never, if the group is ending."""
         while self._idle:
             waiting = self._idle.pop()
             if not waiting.done():  # else its task was cancelled meanwhile
                 waiting.set_result(work)
                 return
-        self._tasks.create_task(self._serve(work))
+        serving = self._serve(work)
+        try:
+            self._tasks.create_task(serving)
+        except RuntimeError:  # the group is ending, and what would have run is cancelled before it begins
+            serving.close()
+            work.close()
 
     def dismiss(self) -> None:
         """Lets the idle tasks end; the others end with the work that they have."""

@@ -8,15 +8,16 @@ import contextvars
 import logging
 import uuid
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final, Generic, TypeAlias, TypeVar
 
 from poller.clock import Clock
 from poller.core.mapping import EventSourceMapping
-from poller.core.model import Batch, FunctionError, InvocationResult, JsonObject, NotInvoked
+from poller.core.model import FunctionError, InvocationResult, JsonObject, NotInvoked
 from poller.ports import Handler, Invocation
 from poller.telling import Teller
 
 OnDone: TypeAlias = Callable[[InvocationResult, float], None]
+Work = TypeVar("Work")
 
 MOST_ABANDONED: Final = 256
 """Timed-out invocations that ignore their cancellation; with so many of them nothing new is invoked."""
@@ -49,17 +50,17 @@ class _Call:
         self.late = False
 
 
-class Dispatcher:
-    """One mapping's invocations; to be made and used in one event loop."""
+class Dispatcher(Generic[Work]):
+    """One mapping's invocations, each of one piece of work; to be made and used in one event loop."""
 
     def __init__(
         self,
         handler: Handler,
         mapping: EventSourceMapping,
         clock: Clock,
-        build_event: Callable[[Batch], JsonObject],
+        build_event: Callable[[Work], JsonObject],
     ) -> None:
-        """`build_event` makes of a batch what the function is called with, within the call's time."""
+        """`build_event` makes of the work what the function is called with, within the call's time."""
         self._handler = handler
         self._timeout = mapping.handler.timeout
         self._clock = clock
@@ -88,24 +89,28 @@ class Dispatcher:
         """Invocations that have their result (timed out, given up) and go on nevertheless."""
         return len(self._abandoned)
 
-    def start(self, batch: Batch, on_done: OnDone) -> None:
-        """Invokes the handler with the batch. `on_done` is called exactly once, later, in the event loop, with the
+    def start(self, work: Work, on_done: OnDone) -> str:
+        """Invokes the handler with the work. `on_done` is called exactly once, later, in the event loop, with the
         result and the seconds it took: when the handler has ended, at the mapping's timeout, or at `abandon_all`.
+        Returns the id of the request.
         """
         loop = self._loop
+        request_id = self._request_id()
         if len(self._abandoned) >= MOST_ABANDONED:
             text = (
                 f"{len(self._abandoned)} invocations still run although they timed out: the handler ignores its"
                 " cancellation; nothing new is started until some of them end"
             )
             loop.call_soon(on_done, NotInvoked(text), 0.0, context=self._outside)
-            return
+            return request_id
         until = loop.time() + self._timeout
         call = _Call(on_done, self._clock.now().mono, self._timeout, until)
         if self._timer is None:
             self._timer = loop.call_at(until, self._ring, context=self._outside)
-        call.task = loop.create_task(self._invoke(call, batch), name=self._task_name, context=self._inside.copy())
+        invocation = self._invoke(call, work, request_id)
+        call.task = loop.create_task(invocation, name=self._task_name, context=self._inside.copy())
         self._calls[call] = None
+        return request_id
 
     def abandon_all(self) -> None:
         """Everything that runs is given up: it has failed as far as its batch is concerned, and is cancelled."""
@@ -133,10 +138,10 @@ class Dispatcher:
             text = f"{len(deaf)} invocations ignore their cancellation and were left behind"
             self._teller.tell(logging.WARNING, "handler_left_behind", text, invocations=len(deaf))
 
-    async def _invoke(self, call: _Call, batch: Batch) -> None:
+    async def _invoke(self, call: _Call, work: Work, request_id: str) -> None:
         try:
-            event = self._build_event(batch)
-            result = await self._handler.invoke(Invocation(event, self._request_id(), call.deadline))
+            event = self._build_event(work)
+            result = await self._handler.invoke(Invocation(event, request_id, call.deadline))
         except asyncio.CancelledError:
             text = "the invocation was cancelled from outside"
             self._finish(

@@ -45,7 +45,7 @@ ASK_EVERY = 0.005  # seconds between two questions to the machine for its deadli
 class Dispatch(Protocol):
     """What the driver needs of the dispatcher."""
 
-    def start(self, batch: Batch, on_done: Callable[[InvocationResult, float], None]) -> None:
+    def start(self, work: Batch, on_done: Callable[[InvocationResult, float], None], /) -> object:
         """Invokes the handler with the batch; `on_done` is called once, later, with the result and the seconds."""
         ...
 

@@ -1,0 +1,244 @@
+"""What runs in the life of a stream's mapping: its shards, and the look for new ones."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Final, NamedTuple
+
+from poller.clock import Clock
+from poller.core.backoff import delay
+from poller.core.budget import ByteBudget
+from poller.core.failure_document import document_key, failure_document
+from poller.core.mapping import EventSourceMapping
+from poller.core.messages import Request
+from poller.core.model import JsonObject, QueueGauges
+from poller.core.records import Discard, ShardGauges
+from poller.core.stream_payload import stream_event
+from poller.errors import PollerError, SourceError
+from poller.metrics import Metrics
+from poller.metrics_stats import NO_GAUGES, MappingStats
+from poller.ports import Destination, FailureDocument, Handler, LeaseStore, StreamSource
+from poller.runtime.coordinator import Coordinator
+from poller.runtime.crew import Crew
+from poller.runtime.gate import Gate
+from poller.runtime.stream_discovery import Discovery
+from poller.runtime.stream_driver import Dispatch, Kit, ShardWork
+from poller.runtime.stream_rows import StreamRows
+from poller.runtime.stream_shards import RunningShards
+from poller.runtime.stream_watch import StreamWatch
+
+MOST_READS: Final = 256  # reads of a mapping at once; idle shards by the thousand need few at any moment
+LOOK_FIRST, LOOK_CAP = 1.0, 30.0  # seconds before a look for new shards that failed is tried again
+SPREAD: Final = 0.1  # of the time between two looks
+
+
+class Opened(NamedTuple):
+    """What a stream's mapping works on."""
+
+    source: StreamSource
+    destination: Destination | None
+    store: LeaseStore
+
+
+OpenStream = Callable[[], Awaitable[Opened]]
+
+
+class StreamCoordinator(Coordinator):
+    """A mapping of a Kinesis or DynamoDB stream."""
+
+    def __init__(
+        self,
+        mapping: EventSourceMapping,
+        open_stream: OpenStream,
+        handler: Handler,
+        dispatch: Dispatch,
+        *,
+        worker: str,
+        metrics: Metrics,
+        clock: Clock,
+        budget: ByteBudget,
+        random: Random,
+        watch: Callable[[MappingStats], StreamWatch] = StreamWatch,
+    ) -> None:
+        """`worker` is the name under which this process owns rows."""
+        super().__init__(mapping, handler, metrics=metrics, clock=clock, random=random)
+        self._open_stream = open_stream
+        self._dispatch = dispatch
+        self._worker = worker
+        self._budget = budget
+        self._watch = watch(self.stats)
+        self._opened_stream: Opened
+        self._rows: StreamRows
+        self._discovery: Discovery
+        self._pinned: tuple[str, ...] = ()
+        self._shards: RunningShards | None = None
+
+    def shard_gauges(self) -> dict[str, ShardGauges]:
+        """How each shard that is read stands, by its id; called from the thread that scrapes."""
+        return {} if self._shards is None else self._shards.gauges()
+
+    def gauges(self) -> QueueGauges:
+        """The shards together, as far as a queue has the same. `polling` stays False: whether a stream's mapping
+        is stuck is to be seen from each of its shards.
+        """
+        shards = tuple(self.shard_gauges().values())
+        if not shards:
+            return NO_GAUGES
+        return QueueGauges(
+            polls=sum([shard.polling for shard in shards]),
+            polling=False,
+            buffered=sum([shard.buffered for shard in shards]),
+            buffered_bytes=sum([shard.buffered_bytes for shard in shards]),
+            in_flight_batches=sum([shard.in_flight_batches for shard in shards]),
+            in_flight_messages=sum([shard.in_flight_records for shard in shards]),
+            limit=self.mapping.handler.concurrency,
+            oldest_pending_since=_oldest([shard.oldest_pending_since for shard in shards]),
+            invoking_since=_oldest([shard.invoking_since for shard in shards]),
+            groups_active=0,
+            groups_waiting=0,
+            groups_blocked=0,
+        )
+
+    @property
+    def in_flight(self) -> int:
+        """Records that its handler has at this moment."""
+        return self.gauges().in_flight_messages
+
+    async def _open(self) -> None:
+        """STR-11: what LATEST means is found out and written down here, once."""
+        assert self.mapping.stream is not None, "streams only"
+        opened = await self._open_stream()
+        rows = StreamRows(opened.store, self.mapping.uuid, self._worker, self.mapping.stream.lanes)
+        discovery = Discovery(self.mapping, opened.source, rows, self._clock, self._watch)
+        self._pinned = await discovery.look(_nothing_is_read)
+        self._opened_stream, self._rows, self._discovery = opened, rows, discovery
+
+    async def _run(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                crew = Crew(tasks)
+                self._shards = shards = RunningShards(
+                    self.mapping,
+                    self._kit(crew),
+                    self._rows,
+                    self._discovery,
+                    tasks,
+                    budget=self._budget,
+                    random=self._random,
+                    enabled=self._enabled,
+                    draining=self._draining,
+                    on_position=self._on_position,
+                )
+                shards.start(self._pinned)
+                if shards.positioned:
+                    self._begun()
+                looking = tasks.create_task(self._look(shards))
+                try:
+                    await self._over(shards)
+                finally:
+                    self._end(shards)
+                    looking.cancel()
+                    crew.dismiss()
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from group
+
+    def _end(self, shards: RunningShards) -> None:
+        self._shards = None
+        in_flight = shards.cut()
+        self.abandoned += shards.abandoned + in_flight
+        if in_flight:
+            self._watch.cut_off(in_flight)
+
+    async def _over(self, shards: RunningShards) -> None:
+        """Until all has ended after a stop, or has been read to its newest record (a drain)."""
+        while True:
+            await shards.changed.wait()
+            shards.changed.clear()
+            if not shards.idle:
+                continue
+            if self._stopping.is_set():
+                return
+            if self._draining and self._enabled and await self._nothing_new(shards):
+                return
+
+    async def _nothing_new(self, shards: RunningShards) -> bool:
+        """Whether there is no shard that was not there when the last ones were read to their end."""
+        failures = 0
+        while not self._stopping.is_set():
+            try:
+                await self._discovery.look(shards.stop_reading)
+            except PollerError as error:
+                failures += 1
+                self._watch.discovery_failed(error, self._clock.now())
+                await self._unless_stopped(asyncio.sleep(delay(failures, LOOK_FIRST, LOOK_CAP, self._random)))
+            else:
+                shards.start()
+                return shards.idle
+        return True
+
+    async def _look(self, shards: RunningShards) -> None:
+        """New shards, and rows that are not needed any more (STR-6); a source that is away is nothing to what is
+        already in hand (ERR-3, API-16).
+        """
+        failures = 0
+        while True:
+            wait = self._discovery.wait
+            if failures:
+                wait = delay(failures, LOOK_FIRST, LOOK_CAP, self._random)
+            await asyncio.sleep(wait * self._random.uniform(1 - SPREAD, 1 + SPREAD))
+            try:
+                await self._discovery.look(shards.stop_reading)
+            except PollerError as error:
+                failures += 1
+                self._watch.discovery_failed(error, self._clock.now())
+            else:
+                failures = 0
+                shards.start()
+
+    def _on_position(self, error: SourceError | None) -> None:
+        if error is None:
+            self._begun()
+        else:
+            self._know(error)
+
+    def _pass_on(self, request: Request) -> None:
+        if self._shards is not None:
+            self._shards.request(request)
+
+    async def _rest(self) -> None:
+        if self._shards is not None:
+            await self._shards.rest()
+
+    def _kit(self, crew: Crew) -> Kit:
+        return Kit(
+            source=self._opened_stream.source,
+            destination=self._opened_stream.destination,
+            document=self._document,
+            dispatch=self._dispatch,
+            crew=crew,
+            reads=Gate(MOST_READS),
+            calls=Gate(self.mapping.handler.concurrency),
+            clock=self._clock,
+            watch=self._watch,
+        )
+
+    def _document(self, shard_id: str, discard: Discard) -> FailureDocument:
+        return FailureDocument(
+            document=failure_document(discard, self.mapping, shard_id),
+            event=stream_event(discard.batch, self.mapping, shard_id),
+            key=document_key(self.mapping, shard_id, discard.at, str(uuid.uuid4())),
+        )
+
+
+def build_stream_event(mapping: EventSourceMapping) -> Callable[[ShardWork], JsonObject]:
+    """How a dispatcher makes the event of a batch."""
+    return lambda work: stream_event(work.batch, mapping, work.shard_id)
+
+
+def _nothing_is_read(shard_id: str) -> None:
+    del shard_id
+
+
+def _oldest(moments: list[float | None]) -> float | None:
+    return min([moment for moment in moments if moment is not None], default=None)

@@ -1,0 +1,303 @@
+"""The shards of one mapping that are read now: from the taking of a row to its release, or to the shard's end.
+
+What one shard meets (an end, a crash, a row that somebody else has written, a store that does not answer) is seen
+to in a task of its own, and nothing to the others (GEN-9).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Coroutine
+from contextlib import suppress
+from functools import partial
+from random import Random
+from typing import Any, Final, TypeVar
+
+from poller.core.backoff import delay
+from poller.core.budget import ByteBudget
+from poller.core.mapping import EventSourceMapping
+from poller.core.messages import Request, Tick
+from poller.core.records import Progress, Shard, ShardGauges
+from poller.core.shards import children_rows, ended_row, startable
+from poller.core.stream_consumer import StreamConsumer
+from poller.core.stream_messages import Finished
+from poller.errors import PollerError, SourceError
+from poller.runtime.stream_discovery import Discovery
+from poller.runtime.stream_driver import Ending, Kit, StreamDriver
+from poller.runtime.stream_rows import HeldRow, StreamRows
+
+SPREAD: Final = 0.001  # seconds between the starts of two shards, so that they are not all read at the same moment
+CRASH_FIRST, CRASH_CAP = 0.5, 30.0  # seconds before a crashed shard is started again
+AGAIN_FIRST, AGAIN_CAP = 0.5, 10.0  # seconds before the store or the source is asked again
+LAST_TRIES: Final = 3  # of what fails while the mapping stops
+
+T = TypeVar("T")
+
+
+class RunningShards:
+    """Starts what may be read, and ends what it started. `changed` is set whenever one begins or ends."""
+
+    def __init__(
+        self,
+        mapping: EventSourceMapping,
+        kit: Kit,
+        rows: StreamRows,
+        discovery: Discovery,
+        tasks: asyncio.TaskGroup,
+        *,
+        budget: ByteBudget,
+        random: Random,
+        enabled: bool,
+        draining: bool,
+        on_position: Callable[[SourceError | None], None],
+    ) -> None:
+        """`on_position` is told of each failure to find the place at which a pinned shard begins, and, once none
+        is left to find, None (STR-11).
+        """
+        self.changed: Final = asyncio.Event()
+        self.changed.set()
+        self.abandoned = 0
+        self._mapping = mapping
+        self._kit = kit
+        self._rows = rows
+        self._discovery = discovery
+        self._tasks = tasks
+        self._budget = budget
+        self._random = random
+        self._enabled = enabled
+        self._draining = draining
+        self._on_position = on_position
+        self._stopping = asyncio.Event()
+        self._drivers: dict[str, StreamDriver] = {}
+        self._held: dict[str, HeldRow] = {}
+        self._chores: set[str] = set()
+        self._drained: set[str] = set()
+        self._unpositioned: set[str] = set()
+        self._crashes: dict[str, int] = {}
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is read, and nothing left to do about what was."""
+        return not (self._drivers or self._chores)
+
+    def gauges(self) -> dict[str, ShardGauges]:
+        """How each shard that is read stands; may fail when called from another thread while that changes."""
+        return {key: driver.gauges() for key, driver in tuple(self._drivers.items())}
+
+    def start(self, pinned: Collection[str] = ()) -> None:
+        """Begins to read every shard that may be read and is not (STR-1, STR-2). `pinned` are those whose LATEST
+        was pinned a moment ago; `on_position` hears of them.
+        """
+        if not self._enabled or self._stopping.is_set():
+            return
+        wait = 0.0
+        for key in startable(self._discovery.known, self._rows.rows):
+            if key in self._drivers or key in self._chores or key in self._drained:
+                continue
+            if key in pinned:
+                self._unpositioned.add(key)
+            self._chore(key, self._start(key, fresh=key in pinned, wait=wait))
+            wait += SPREAD
+
+    @property
+    def positioned(self) -> bool:
+        """Whether every pinned shard has found its place."""
+        return not self._unpositioned
+
+    def request(self, request: Request) -> None:
+        """What the owner of the mapping wants."""
+        match request:
+            case Request.PAUSE:
+                self._enabled = False
+                self._forget_unpositioned()
+            case Request.RESUME:
+                self._enabled = True
+            case Request.DRAIN:
+                self._draining = True
+            case Request.STOP | Request.ABANDON:
+                self._stopping.set()
+        for driver in tuple(self._drivers.values()):
+            driver.request(request)
+        self.start()
+        self.changed.set()
+
+    async def rest(self) -> None:
+        """Waits until every shard, paused, has nothing under way; or until they go on, or ended."""
+        await asyncio.gather(*(driver.rest() for driver in tuple(self._drivers.values())))
+
+    def stop_reading(self, key: str) -> None:
+        """Ends a shard where it stands, without writing anything."""
+        driver = self._drivers.pop(key, None)
+        if driver is not None:
+            self.abandoned += driver.cut()
+            self._gone(key)
+
+    def cut(self) -> int:
+        """Ends all of them where they stand; how many records handlers had."""
+        self._unpositioned.clear()
+        in_flight = 0
+        for key in tuple(self._drivers):
+            in_flight += self._drivers.pop(key).cut()
+            self._gone(key)
+        return in_flight
+
+    # --- beginning ---
+
+    async def _start(self, key: str, *, fresh: bool, wait: float = 0.0) -> None:
+        if wait:
+            await self._sleep(wait)
+        taken = None if self._stopping.is_set() else await self._insist(key, partial(self._take, key))
+        if taken is None or self._stopping.is_set() or not self._enabled:
+            self._positioned(key)
+            return
+        row, progress = taken
+        shard = self._discovery.known.get(key) or Shard(key, row.lease.parents)
+        machine = StreamConsumer(
+            self._mapping,
+            shard,
+            progress,
+            fresh=fresh and key in self._unpositioned,
+            guarded=self._rows.store.lasting,
+            random=self._random,
+            budget=self._budget,
+            retention=self._discovery.facts.retention,
+        )
+        awaited = partial(self._awaited, key) if key in self._unpositioned else None
+        driver = StreamDriver(key, machine, row, self._kit, self._on_end, awaited)
+        self._drivers[key], self._held[key] = driver, row
+        self._kit.watch.shard_started(key, self._kit.clock.now())
+        if not self._mapping.enabled:
+            driver.request(Request.RESUME)
+        if self._draining:
+            driver.request(Request.DRAIN)
+        driver.feed(Tick())
+
+    async def _take(self, key: str) -> tuple[HeldRow, Progress] | None:
+        row = await self._rows.take(key)
+        return None if row is None else (row, row.progress())
+
+    def _awaited(self, key: str, error: SourceError | None) -> None:
+        if error is None:
+            self._positioned(key)
+        else:
+            self._on_position(error)
+
+    def _positioned(self, key: str) -> None:
+        if key in self._unpositioned:
+            self._unpositioned.discard(key)
+            if not (self._unpositioned or self._stopping.is_set()):
+                self._on_position(None)
+
+    def _forget_unpositioned(self) -> None:
+        """What has not found its place yet goes by the pinned time later: the newest record of that day would be
+        another one (STR-11).
+        """
+        for key in tuple(self._unpositioned):
+            driver = self._drivers.pop(key, None)
+            if driver is not None:
+                driver.cut()
+                self._gone(key)
+            self._positioned(key)
+
+    # --- ending ---
+
+    def _on_end(self, driver: StreamDriver, ending: Ending) -> None:
+        key = driver.shard_id
+        if self._drivers.pop(key, None) is None:
+            return
+        row = self._held[key]
+        self._gone(key)
+        if isinstance(ending, Exception):
+            self._chore(key, self._restart(key, ending, driver))
+            return
+        self.abandoned += ending.abandoned
+        if ending.lost:
+            self._lost(key)
+        elif ending.ended:
+            self._chore(key, self._end(key, row, ending), then=self.start)
+        else:
+            self._drained.add(key)
+            self._chore(key, self._release(key, row, ending))
+
+    def _gone(self, key: str) -> None:
+        self._held.pop(key, None)
+        self._kit.watch.shard_stopped(key, self._kit.clock.now())
+        self._positioned(key)
+        self.changed.set()
+
+    def _lost(self, key: str) -> None:
+        self._rows.drop(key)
+        self._kit.watch.lease_lost(key, self._kit.clock.now())
+
+    async def _end(self, key: str, row: HeldRow, finished: Finished) -> None:
+        """S13 of the lease algorithm, in this order; broken off anywhere it can be done again: first the rows of
+        the children, then their names and the end in this row, which lets them be read (STR-2).
+        """
+        at = self._kit.clock.now().wall
+        known = self._discovery.known
+        children: tuple[Shard, ...] = ()
+
+        async def write() -> bool:
+            nonlocal children
+            children = await self._discovery.children(key, finished.children)
+            await self._rows.create(children_rows(row.lease, children, self._rows.rows))
+            return await row.write(lambda lease: ended_row(lease, children, known, at))
+
+        done = await self._insist(key, write)
+        self._rows.drop(key)
+        if done:
+            self._kit.watch.shard_ended(key, children, self._kit.clock.now())
+        elif done is False:
+            self._lost(key)
+
+    async def _release(self, key: str, row: HeldRow, finished: Finished) -> None:
+        """The last position, and the row is nobody's (S12)."""
+        if await self._insist(key, lambda: row.release(finished.progress)) is False:
+            self._lost(key)
+
+    async def _restart(self, key: str, error: Exception, driver: StreamDriver | None = None) -> None:
+        """From its row, once the function has ended what it was given: its order is the shard's (STR-1)."""
+        self._crashes[key] = self._crashes.get(key, 0) + 1
+        seconds = delay(self._crashes[key], CRASH_FIRST, CRASH_CAP, self._random)
+        self._kit.watch.shard_crashed(key, error, seconds, self._kit.clock.now())
+        await self._sleep(seconds)
+        if self._stopping.is_set():
+            return
+        if driver is not None:
+            await driver.quiet()
+        await self._start(key, fresh=False)
+
+    # --- chores ---
+
+    def _chore(self, key: str, work: Coroutine[Any, Any, None], then: Callable[[], None] | None = None) -> None:
+        self._chores.add(key)
+        self._tasks.create_task(self._do(key, work, then))
+
+    async def _do(self, key: str, work: Coroutine[Any, Any, None], then: Callable[[], None] | None) -> None:
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 - a bug met by one shard is nothing to the others (GEN-9)
+            self._positioned(key)
+            self._chore(key, self._restart(key, error))
+            return
+        self._chores.discard(key)
+        if then is not None:
+            then()
+        self.changed.set()
+
+    async def _insist(self, key: str, attempt: Callable[[], Awaitable[T]]) -> T | None:
+        """Tries until it works; None if the mapping stops before that."""
+        tries = 0
+        while True:
+            try:
+                return await attempt()
+            except PollerError as error:
+                tries += 1
+                self._kit.watch.shard_failed(key, error, self._kit.clock.now())
+                if self._stopping.is_set() and tries >= LAST_TRIES:
+                    return None
+                await self._sleep(delay(tries, AGAIN_FIRST, AGAIN_CAP, self._random))
+
+    async def _sleep(self, seconds: float) -> None:
+        """So long, but not into a stop."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
