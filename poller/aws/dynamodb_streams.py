@@ -8,7 +8,6 @@ from typing import Any
 from poller.aws.clients import AwsClients
 from poller.aws.errors import unreadable
 from poller.aws.wire import WireAnswer, WireClient
-from poller.clock import SystemClock
 from poller.core.mapping import SourceArn
 from poller.core.model import JsonObject, SourceProblem
 from poller.core.records import Listing, Page, Position, PositionKind, Shard, StreamFacts
@@ -31,22 +30,23 @@ _ITERATORS = {
 
 
 class DynamoDbStream:
-    """A stream by its ARN; `open` it before anything else. A second thread makes its own from its own clients."""
+    """A stream by its ARN. A second thread makes its own from its own clients.
+
+    Beside what each method names, all raise ConfigurationError for an unusable endpoint.
+    """
 
     def __init__(self, clients: AwsClients, arn: SourceArn) -> None:
         self.arn = arn
         self._clients = clients
-        self._wire: WireClient
 
-    async def open(self) -> StreamFacts:
-        """Finds the stream. Raises SourceError, for a missing one (CFG-41) and for one that may not be read
-        (CFG-43) with AWS's sentence first; ConfigurationError for an unusable endpoint.
-        """
-        self._wire = self._clients.wire("dynamodbstreams", self.arn.region)
-        return await self.describe()
+    @property
+    def _wire(self) -> WireClient:
+        return self._clients.wire("dynamodbstreams", self.arn.region)
 
     async def describe(self) -> StreamFacts:
-        """DescribeStream (IAM-4). A disabled stream, or that of a deleted table, can be read for a day (DDB-9)."""
+        """DescribeStream (IAM-4). For a missing stream (CFG-41) and for one that may not be read (CFG-43) AWS's
+        sentence comes first. A disabled stream, or that of a deleted table, can be read for a day (DDB-9).
+        """
         told, _ = await self._describe(Limit=1)
         status = str(told.get("StreamStatus") or "ENABLED")
         return StreamFacts(status=status, reading=status != "ENABLING", retention=RETENTION)
@@ -114,8 +114,7 @@ class DynamoDbStream:
         while True:
             told, answer = await self._describe(**fields)
             if told_at is None:
-                # What sends no Date header is a stand-in on this machine, whose time is ours.
-                told_at = answer.told_at() or SystemClock().now().wall
+                told_at = answer.told_at()
             try:
                 shards += [_shard(shard) for shard in told.get("Shards") or ()]
             except (KeyError, TypeError, AttributeError) as error:
@@ -127,6 +126,8 @@ class DynamoDbStream:
                 raise self._unreadable("DescribeStream", "the same page again and again")
             starts.add(last)
             fields["ExclusiveStartShardId"] = last
+        if told_at is None:
+            raise self._unreadable("DescribeStream", "no Date header")
         return Listing(shards=tuple(shards), complete=complete, told_at=told_at)
 
     async def _describe(self, **fields: Any) -> tuple[JsonObject, WireAnswer]:
