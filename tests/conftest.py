@@ -1,6 +1,6 @@
 """Fixtures for every test that needs AWS on this machine; each server starts once a session (and xdist worker).
 
-`embedded_aws`, `ministack`, `moto_server` and `roto_server` are URLs; `sqs_client` makes boto3 clients for them.
+The fixtures named after servers are URLs; `sqs_client` makes boto3 clients for them.
 """
 
 import os
@@ -42,6 +42,16 @@ def moto_server() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def roto_server() -> Iterator[str]:
     yield from _url_of(harness.ROTO)
+
+
+@pytest.fixture(scope="session")
+def kinesis_local() -> Iterator[str]:
+    yield from _url_of(harness.KINESIS_LOCAL)
+
+
+@pytest.fixture(scope="session")
+def kinesalite() -> Iterator[str]:
+    yield from _url_of(harness.KINESALITE)
 
 
 @pytest.fixture

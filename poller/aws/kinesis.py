@@ -5,6 +5,7 @@ ARN.
 """
 
 from collections.abc import Mapping
+from math import floor
 from typing import Any
 
 from poller.aws.clients import AwsClients
@@ -94,7 +95,8 @@ class KinesisStream:
         if position.kind is PositionKind.AFTER:
             request["StartingSequenceNumber"] = position.sequence
         elif position.kind is PositionKind.AT_TIMESTAMP:
-            request["Timestamp"] = round(position.timestamp, 3)
+            # Kinesis knows milliseconds: rounded up, it could skip the record that is meant
+            request["Timestamp"] = floor(position.timestamp * 1000) / 1000
         try:
             answer = await self._wire.call("GetShardIterator", request, deadline=deadline)
         except SourceError as error:
@@ -111,8 +113,8 @@ class KinesisStream:
         request: JsonObject = {"ShardIterator": iterator, "Limit": limit, "StreamARN": self._stream_arn}
         data, size, _ = await self._wire.call("GetRecords", request, deadline=deadline)
         records, behind = data.get("Records"), data.get("MillisBehindLatest")
-        if not isinstance(records, list) or ("NextShardIterator" not in data and not data.get("ChildShards")):
-            raise self._unreadable("GetRecords", "no Records, or neither an iterator nor an end")
+        if not isinstance(records, list):
+            raise self._unreadable("GetRecords", "no Records")
         children = data.get("ChildShards")
         return Page(
             records=records,

@@ -18,29 +18,33 @@ _STOP_DEADLINE = 10.0
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serves until SIGTERM or SIGINT; prints its URL on one line once it listens. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m poller.testing", description="SQS on this machine.")
+    parser = argparse.ArgumentParser(prog="python -m poller.testing", description="AWS on this machine.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one (default)")
     parser.add_argument("--with-parent", action="store_true", help="end when standard input does")
+    parser.add_argument(
+        "--no-read-limits", action="store_true", help="give streams to readers as fast as they ask"
+    )
     options = parser.parse_args(arguments)
     # A backlog of 100,000 messages is 100,000 objects that are no garbage: look through them less often.
     gc.set_threshold(50_000, 20, 100)
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(_serve(options.host, options.port, options.with_parent))
+            runner.run(_serve(options))
     except ListenError as error:
         print(f"poller: {error}", file=sys.stderr)  # noqa: T201 - this is a command
         return error.exit_code
     return 0
 
 
-async def _serve(host: str, port: int, with_parent: bool) -> None:
+async def _serve(options: argparse.Namespace) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with EmbeddedAws(host=host, port=port) as aws:
-        if with_parent:
+    async with EmbeddedAws(host=options.host, port=options.port) as aws:
+        aws.kinesis.limits = not options.no_read_limits
+        if options.with_parent:
             await loop.connect_read_pipe(lambda: _EndOfInput(stop), sys.stdin)
         print(aws.url, flush=True)  # noqa: T201 - this is a command
         await stop.wait()
@@ -57,12 +61,14 @@ class _EndOfInput(asyncio.Protocol):
 
 
 @contextlib.asynccontextmanager
-async def separate_process(port: int = 0) -> AsyncIterator[str]:
+async def separate_process(port: int = 0, *, read_limits: bool = True) -> AsyncIterator[str]:
     """Runs the embedded AWS beside this process and yields its URL; it ends with the block, or with us.
 
+    Without `read_limits` streams are read as fast as somebody asks, which no real one allows: for benchmarks.
     Raises errors.ListenError when it cannot listen there or does not come up.
     """
-    command = (sys.executable, "-m", "poller.testing", "--port", str(port), "--with-parent")
+    limits = () if read_limits else ("--no-read-limits",)
+    command = (sys.executable, "-m", "poller.testing", "--port", str(port), "--with-parent", *limits)
     pipe = asyncio.subprocess.PIPE
     # A session of its own: Ctrl-C is for us, who then stop it last.
     process = await asyncio.create_subprocess_exec(

@@ -3,13 +3,16 @@
     with running(MINISTACK) as url: ...
 
 Installing happens once, however many workers and suites ask at the same time. A server that cannot be had
-because there is no package index is `ServerMissing`; every other failure is a failure.
+because there is no package index, or no Node for one that needs it, is `ServerMissing`; every other failure is a
+failure.
 """
 
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -30,8 +33,11 @@ HERE = Path(__file__).resolve().parent
 READY_DEADLINE = 60.0
 STOP_DEADLINE = 15.0
 START_ATTEMPTS = 5  # a free port may be taken between being found and being used
-# What pip says when it found no index, or one that does not answer or has not got the package.
-_NO_INDEX = ("No matching distribution", "Connection", "NewConnectionError", "Temporary failure", "Read timed out")
+# What pip and npm say when they found no index, or one that does not answer or has not got the package.
+_NO_INDEX = (
+    *("No matching distribution", "Connection", "NewConnectionError", "Temporary failure", "Read timed out"),
+    *("ENOTFOUND", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "EAI_AGAIN", "E404", "ENOTCACHED"),
+)
 
 
 class ServerMissing(Exception):  # noqa: N818 - it tells what is so, not what went wrong
@@ -40,40 +46,92 @@ class ServerMissing(Exception):  # noqa: N818 - it tells what is so, not what we
 
 @dataclass(frozen=True)
 class Server:
-    """How a server starts; `{bin}` and `{port}` are filled in."""
+    """How a server starts; `{home}` (where it is installed), `{here}` (this folder) and `{port}` are filled in.
+
+    `folder` is where it runs, a temporary one unless given. It is ready once it answers the operation `probe`.
+    """
 
     name: str
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
+    folder: str | None = None
+    probe: str = "AmazonSQS.ListQueues"
+
+    @property
+    def pinned(self) -> Path:
+        """What is installed, with a hash of each package: requirements of pip or a package-lock of npm."""
+        lock = HERE / f"{self.name}.package-lock.json"
+        return lock if lock.exists() else HERE / f"{self.name}.txt"
 
 
-EMBEDDED = Server("embedded", (sys.executable, "-m", "poller.testing", "--port", "{port}"))
+_KINESIS = "Kinesis_20131202.ListStreams"
+# Limits of readers are for tests of their own: here they would only slow down the others.
+EMBEDDED = Server("embedded", (sys.executable, "-m", "poller.testing", "--port", "{port}", "--no-read-limits"))
 MINISTACK = Server(
     "ministack",
-    ("{bin}/ministack",),
+    ("{home}/bin/ministack",),
     {"BIND_HOST": "127.0.0.1", "MINISTACK_HOST": "127.0.0.1", "GATEWAY_PORT": "{port}"},
 )
-MOTO = Server("moto", ("{bin}/moto_server", "-H", "127.0.0.1", "-p", "{port}"))
-ROTO = Server("roto", ("{bin}/roto-server", "--host", "127.0.0.1", "--port", "{port}", "--ephemeral"))
+MOTO = Server("moto", ("{home}/bin/moto_server", "-H", "127.0.0.1", "-p", "{port}"))
+ROTO = Server("roto", ("{home}/bin/roto-server", "--host", "127.0.0.1", "--port", "{port}", "--ephemeral"))
+_NODE = ("node", "-r", "{here}/loopback.cjs")
+_QUICK = "5ms"  # for what takes seconds at AWS
+KINESIS_LOCAL = Server(
+    "kinesis-local",
+    (*_NODE, "main.js"),
+    {
+        "KINESIS_MOCK_PLAIN_PORT": "{port}",
+        "KINESIS_MOCK_TLS_PORT": "0",
+        "LOG_LEVEL": "ERROR",
+        "SHARD_LIMIT": "500",
+        "CREATE_STREAM_DURATION": _QUICK,
+        "DELETE_STREAM_DURATION": _QUICK,
+        "SPLIT_SHARD_DURATION": _QUICK,
+        "MERGE_SHARDS_DURATION": _QUICK,
+        "UPDATE_SHARD_COUNT_DURATION": _QUICK,
+    },
+    folder="{home}/node_modules/kinesis-local",
+    probe=_KINESIS,
+)
+KINESALITE = Server(
+    "kinesalite",
+    (*_NODE, "{home}/node_modules/kinesalite/cli.js", "--port", "{port}", "--shardLimit", "500",
+     "--createStreamMs", "5", "--updateStreamMs", "5", "--deleteStreamMs", "5"),
+    probe=_KINESIS,
+)  # fmt: skip
 
 
 def install(server: Server) -> Path:
-    """The `bin` folder of the server's environment, made on first use from its pinned, hashed requirements."""
+    """The folder of the server's environment, made on first use from its pinned, hashed requirements."""
     if server is EMBEDDED:
-        return Path(sys.executable).parent
-    requirements = HERE / f"{server.name}.txt"
+        return ROOT
     home = ROOT / ".servers" / server.name
     home.parent.mkdir(exist_ok=True)
-    wanted = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()
+    wanted = hashlib.sha256(server.pinned.read_bytes() + sys.version.encode()).hexdigest()
     stamp = home / "installed"
     with (home.parent / f"{server.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not stamp.exists() or stamp.read_text() != wanted:
-            _run([sys.executable, "-m", "venv", "--clear", str(home)], server)
-            pip = [str(home / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-            _run([*pip, "--require-hashes", "-r", str(requirements)], server)
+            _install_from_npm(server, home) if server.pinned.suffix == ".json" else _install_from_pip(server, home)
             stamp.write_text(wanted)
-    return home / "bin"
+    return home
+
+
+def _install_from_pip(server: Server, home: Path) -> None:
+    _run([sys.executable, "-m", "venv", "--clear", str(home)], server)
+    pip = [str(home / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    _run([*pip, "--require-hashes", "-r", str(server.pinned)], server)
+
+
+def _install_from_npm(server: Server, home: Path) -> None:
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        raise ServerMissing(f"{server.name} needs Node and npm, which are not on this machine")
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir()
+    shutil.copy(server.pinned, home / "package-lock.json")
+    wanted = json.loads(server.pinned.read_text())["packages"][""]
+    (home / "package.json").write_text(json.dumps(wanted))
+    _run(["npm", "ci", "--prefix", str(home), "--ignore-scripts", "--no-audit", "--no-fund"], server)
 
 
 def _run(command: list[str], server: Server) -> None:
@@ -81,21 +139,22 @@ def _run(command: list[str], server: Server) -> None:
     if done.returncode == 0:
         return
     said = (done.stderr or done.stdout).strip()
-    if any(word in said for word in _NO_INDEX):
-        raise ServerMissing(f"{server.name} could not be installed: {said.splitlines()[-1]}")
+    told = [line for line in said.splitlines() if any(word in line for word in _NO_INDEX)]
+    if told:
+        raise ServerMissing(f"{server.name} could not be installed: {told[-1]}")
     raise RuntimeError(f"installing {server.name} failed:\n{said}")
 
 
 @contextlib.contextmanager
 def running(server: Server) -> Iterator[str]:
     """Installs and starts the server on a free port of 127.0.0.1, yields its URL, ends it."""
-    binaries = install(server)
+    home = install(server)
     with tempfile.TemporaryDirectory(prefix=f"esm-{server.name}-") as folder:
         for _ in range(START_ATTEMPTS):
             with _free_port() as port:
-                process = _start(server, binaries, port, Path(folder))
+                process = _start(server, home, port, Path(folder))
                 try:
-                    if _ready(process, port):
+                    if _ready(server, process, port):
                         yield f"http://127.0.0.1:{port}"
                         return
                 finally:
@@ -123,8 +182,8 @@ def _free_port() -> Iterator[int]:
         yield port
 
 
-def _start(server: Server, binaries: Path, port: int, folder: Path) -> "subprocess.Popen[bytes]":
-    values = {"bin": str(binaries), "port": str(port)}
+def _start(server: Server, home: Path, port: int, folder: Path) -> "subprocess.Popen[bytes]":
+    values = {"home": str(home), "here": str(HERE), "port": str(port)}
     command = [part.format(**values) for part in server.command]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON"))}
     environment |= {name: value.format(**values) for name, value in server.environment.items()}
@@ -134,16 +193,17 @@ def _start(server: Server, binaries: Path, port: int, folder: Path) -> "subproce
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
-            cwd=folder,
+            cwd=folder if server.folder is None else server.folder.format(**values),
             env=environment,
         )
 
 
-def _ready(process: "subprocess.Popen[bytes]", port: int) -> bool:
-    """Waits until SQS answers; False when the process ended first (its port was taken meanwhile)."""
+def _ready(server: Server, process: "subprocess.Popen[bytes]", port: int) -> bool:
+    """Waits until it answers; False when the process ended first (its port was taken meanwhile)."""
     headers = {
-        "X-Amz-Target": "AmazonSQS.ListQueues",
-        "Content-Type": "application/x-amz-json-1.0",
+        "X-Amz-Target": server.probe,
+        "X-Amz-Date": "20250101T000000Z",
+        "Content-Type": "application/x-amz-json-1.1" if server.probe == _KINESIS else "application/x-amz-json-1.0",
         "Authorization": "AWS4-HMAC-SHA256 Credential=test/20250101/us-east-1/sqs/aws4_request, "
         "SignedHeaders=host, Signature=0",
     }
