@@ -265,8 +265,7 @@ class Service:
         if mapping.source is SourceKind.KINESIS:
             source = KinesisStream(self._clients, mapping.arn)
         else:
-            source = stream = DynamoDbStream(self._clients, mapping.arn)
-            await stream.open()
+            source = DynamoDbStream(self._clients, mapping.arn)
         destination = None
         if mapping.stream.destination is not None:
             try:

@@ -112,10 +112,13 @@ class Discovery:
             self.known |= {shard.id: shard for shard in await self._source.children(key)}
 
     async def _put_right(self, listing: Listing, stop_reading: Callable[[str], None]) -> None:
+        done = []
         for lost in lost_rows(listing, self._rows.rows, self._now(), self._missing):
             stop_reading(lost.lease.key)
             if await self._rows.put_right(lost):
-                self._watch.shard_lost(lost, self._clock.now())
+                done.append(lost)
+        if done:
+            self._watch.shards_lost(done, self._clock.now())
         self._missing = missing_rows(listing, self._rows.rows)
 
     async def _create(self, listing: Listing) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ The one here counts nothing; it only writes the lines without which nobody would
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
 from poller.core.cleanup import Lost
@@ -14,6 +14,8 @@ from poller.core.stream_messages import StreamCommand, StreamEvent
 from poller.errors import PollerError
 from poller.metrics_stats import MappingStats, RestartReason
 from poller.telling import Teller, one_line
+
+MOST_SHARDS: Final = 5  # named in one line
 
 Tell: TypeAlias = Callable[[str, Any, Instant], None]
 """Called with the shard's id, the event or command, and the time."""
@@ -60,14 +62,19 @@ class StreamWatch:
         text = f"the row of shard {shard_id} was changed by somebody else; reading stops until the next discovery"
         self._teller.tell(logging.WARNING, "lease_lost", text, shard=shard_id)
 
-    def shard_lost(self, lost: Lost, now: Instant) -> None:
-        """The shard is gone with what was not read of it, or is another one under the same id."""
+    def shards_lost(self, lost: Sequence[Lost], now: Instant) -> None:
+        """Shards are gone with what was not read of them, or are others under the same ids."""
         del now
-        key, place = lost.lease.key, lost.lease.checkpoint
-        what = "belongs to a stream that was deleted and made anew; it is read from its start"
-        if not lost.remade:
-            what = "is not listed any more: what was not read of it is lost"
-        self._teller.tell(logging.ERROR, "shard_lost", f"shard {key} (at {place}) {what}", shard=key)
+        for remade in (True, False):
+            some = [one.lease for one in lost if one.remade is remade]
+            if not some:
+                continue
+            what = "belong to a stream that was deleted and made anew: they are read from their start"
+            if not remade:
+                what = "are not listed any more: what was not read of them is lost"
+            named = ", ".join([f"{lease.key} (at {lease.checkpoint})" for lease in some[:MOST_SHARDS]])
+            text = f"{len(some)} shards {what}: {named}{', ...' if len(some) > MOST_SHARDS else ''}"
+            self._teller.tell(logging.ERROR, "shards_lost", text, shards=len(some), remade=remade)
 
     def shard_failed(self, shard_id: str, error: PollerError, now: Instant) -> None:
         """What has to be done about a shard (its row taken, its end written) cannot be done yet."""
