@@ -29,7 +29,8 @@ test: lint ## all checks and all tests
 	$(BIN)/pytest -n $(JOBS) --dist worksteal tests
 
 bench: install ## the figures of the README
-	$(BIN)/python tests/bench/run.py
+	$(BIN)/python -m tests.bench.run
+	$(BIN)/python -m tests.bench.run_streams
 
 clean: ## what the targets above installed
 	rm -rf .venv .servers

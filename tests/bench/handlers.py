@@ -16,3 +16,9 @@ async def stamp(event, context):
     now = time.time()
     for record in event["Records"]:
         os.write(_file, f"{now - float(record['body'])}\n".encode())
+
+
+async def first_shard_fails(event, context):
+    """Fails for ever for one shard, and does nothing for all others."""
+    if event["Records"][0]["eventID"].startswith("shardId-000000000000:"):
+        raise ValueError("this shard fails for ever")

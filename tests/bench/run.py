@@ -6,19 +6,15 @@ Latency and idle figures are those of the real `poller run` on the embedded AWS 
 """
 
 import argparse
-import contextlib
 import json
 import os
 import platform
-import re
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,93 +22,12 @@ import boto3
 from rich.console import Console
 from rich.table import Table
 
-HERE = Path(__file__).resolve().parent
+from tests.bench.daemon import ENV, HERE, daemon, endpoint
+
 ROOT = HERE.parents[1]
 NODE_HOME = ROOT / ".servers" / "bench-node"
 REPEATS = 5
 MESSAGES = {"poller": 400_000, "bare": 30_000, "node": 60_000}
-ENV = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | {
-    "AWS_ACCESS_KEY_ID": "bench",
-    "AWS_SECRET_ACCESS_KEY": "bench",
-    "AWS_EC2_METADATA_DISABLED": "true",
-    "AWS_CONFIG_FILE": "/dev/null",
-    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-    "PYTHONPATH": str(HERE),
-}
-
-
-@contextlib.contextmanager
-def endpoint(*command: str) -> Iterator[str]:
-    """A server that prints its URL and ends with its standard input."""
-    process = subprocess.Popen(
-        [sys.executable, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENV
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        yield process.stdout.readline().strip()
-    finally:
-        process.stdin.close()
-        process.wait(30)
-
-
-class Daemon:
-    """`poller run` with one mapping, read through its own metrics."""
-
-    def __init__(self, folder: Path, url: str, queue: str, function: str, **fields: Any) -> None:
-        mapping = {
-            "Name": "bench",
-            "EventSourceArn": f"arn:aws:sqs:us-east-1:000000000000:{queue}",
-            "FunctionName": f"python:handlers:{function}",
-            "BatchSize": 10,
-            **fields,
-        }
-        settings = {
-            "Region": "us-east-1",
-            "State": "memory:",
-            "EndpointUrl": url,
-            "Metrics": {"Listen": "127.0.0.1:0"},
-            "ControlApi": {"Listen": ""},
-        }
-        (folder / "poller.yaml").write_text(json.dumps({"Settings": settings, "EventSourceMappings": [mapping]}))
-        self._log = folder / "log"
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "poller", "run"], cwd=folder, env=ENV, stdout=log, stderr=log
-            )
-        self._base = ""
-
-    def metrics(self) -> dict[str, float]:
-        """Sums by metric name, from one scrape."""
-        while not self._base:
-            found = re.search(r"http://127\.0\.0\.1:\d+(?=/metrics)", self._log.read_text())
-            if found:
-                self._base = found.group()
-            elif self.process.poll() is not None:
-                raise SystemExit(f"poller run ended:\n{self._log.read_text()}")
-            else:
-                time.sleep(0.05)
-        sums: dict[str, float] = {}
-        with urllib.request.urlopen(self._base + "/metrics", timeout=30) as answer:
-            for line in answer.read().decode().splitlines():
-                match = re.match(r"(\w+)(?:\{.*\})? (\S+)$", line)
-                if match:
-                    sums[match[1]] = sums.get(match[1], 0.0) + float(match[2])
-        return sums
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-
-@contextlib.contextmanager
-def daemon(url: str, queue: str, function: str, **fields: Any) -> Iterator[Daemon]:
-    with tempfile.TemporaryDirectory(prefix="esm-bench-") as folder:
-        running = Daemon(Path(folder), url, queue, function, **fields)
-        try:
-            yield running
-        finally:
-            running.close()
 
 
 def poller_throughput() -> dict[str, float]:
@@ -120,7 +35,7 @@ def poller_throughput() -> dict[str, float]:
     wanted = MESSAGES["poller"]
     with (
         endpoint(str(HERE / "canned.py"), "--messages", str(wanted)) as url,
-        daemon(url, "bench", "noop") as running,
+        daemon(url, "sqs:bench", "noop", BatchSize=10) as running,
     ):
         first: dict[str, float] = {}
         while True:
@@ -209,7 +124,7 @@ def latency(console: Console, samples: int) -> dict[str, float]:
         queue = sqs.create_queue(QueueName="bench")["QueueUrl"]
         with tempfile.NamedTemporaryFile("r", prefix="esm-bench-") as out:
             ENV["ESM_BENCH_OUT"] = out.name
-            with daemon(url, "bench", "stamp") as running:
+            with daemon(url, "sqs:bench", "stamp", BatchSize=10) as running:
                 while not running.metrics().get("esm_pollers"):
                     time.sleep(0.1)
                 for _ in range(samples):
@@ -249,7 +164,7 @@ def idle(console: Console, seconds: float) -> dict[str, float]:
             "sqs", endpoint_url=url, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x"
         )
         sqs.create_queue(QueueName="bench")
-        with daemon(url, "bench", "noop") as running:
+        with daemon(url, "sqs:bench", "noop", BatchSize=10) as running:
             while not running.metrics().get("esm_pollers"):
                 time.sleep(0.1)
             time.sleep(2)

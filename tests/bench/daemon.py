@@ -1,0 +1,100 @@
+"""What the benchmarks start: endpoints in processes of their own, and `poller run`, read through its metrics."""
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+ENV = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | {
+    "AWS_ACCESS_KEY_ID": "bench",
+    "AWS_SECRET_ACCESS_KEY": "bench",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": "/dev/null",
+    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+    "PYTHONPATH": str(HERE),
+}
+
+
+@contextlib.contextmanager
+def endpoint(*command: str) -> Iterator[str]:
+    """A server that prints its URL and ends with its standard input."""
+    process = subprocess.Popen(
+        [sys.executable, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENV
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.stdin.close()
+        process.wait(30)
+
+
+class Daemon:
+    """`poller run` with one mapping, read through its own metrics."""
+
+    def __init__(self, folder: Path, url: str, source: str, function: str, **fields: Any) -> None:
+        """`source` is the end of the ARN, from the service on; `function` one of handlers.py."""
+        service, _, name = source.partition(":")
+        mapping = {
+            "Name": "bench",
+            "EventSourceArn": f"arn:aws:{service}:us-east-1:000000000000:{name}",
+            "FunctionName": f"python:handlers:{function}",
+            **fields,
+        }
+        settings = {
+            "Region": "us-east-1",
+            "State": "memory:",
+            "EndpointUrl": url,
+            "Metrics": {"Listen": "127.0.0.1:0"},
+            "ControlApi": {"Listen": ""},
+        }
+        (folder / "poller.yaml").write_text(json.dumps({"Settings": settings, "EventSourceMappings": [mapping]}))
+        self._log = folder / "log"
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "poller", "run"], cwd=folder, env=ENV, stdout=log, stderr=log
+            )
+        self._base = ""
+
+    def metrics(self) -> dict[str, float]:
+        """Sums by metric name, from one scrape."""
+        while not self._base:
+            found = re.search(r"http://127\.0\.0\.1:\d+(?=/metrics)", self._log.read_text())
+            if found:
+                self._base = found.group()
+            elif self.process.poll() is not None:
+                raise SystemExit(f"poller run ended:\n{self._log.read_text()}")
+            else:
+                time.sleep(0.05)
+        sums: dict[str, float] = {}
+        with urllib.request.urlopen(self._base + "/metrics", timeout=30) as answer:
+            for line in answer.read().decode().splitlines():
+                match = re.match(r"(\w+)(?:\{.*\})? (\S+)$", line)
+                if match:
+                    sums[match[1]] = sums.get(match[1], 0.0) + float(match[2])
+        return sums
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@contextlib.contextmanager
+def daemon(url: str, source: str, function: str, **fields: Any) -> Iterator[Daemon]:
+    """A daemon for the length of the block."""
+    with tempfile.TemporaryDirectory(prefix="esm-bench-") as folder:
+        running = Daemon(Path(folder), url, source, function, **fields)
+        try:
+            yield running
+        finally:
+            running.close()
