@@ -110,8 +110,8 @@ class AwsClients:
     async def client(self, service: str, region: str, *, retries: int = 3) -> Any:
         """The aiobotocore client of any service; the same one for the same arguments. Raises SourceError.
 
-        `retries` is how often it asks again by itself. A bucket is named in the path when the endpoint was
-        configured: only AWS itself surely answers under a host name for each.
+        `retries` is how often it asks again by itself. The SDK names a bucket in the path where the endpoint was
+        configured, and in the host at AWS.
         """
         async with self._making:  # mappings that start together share one
             client = self._clients.get((service, region, retries))
@@ -119,8 +119,6 @@ class AwsClients:
                 return client
             try:
                 config = AioConfig(**_SDK_TIMEOUTS, retries={"mode": "standard", "max_attempts": retries})
-                if service == "s3" and self._configured_endpoint(service):
-                    config = config.merge(AioConfig(s3={"addressing_style": "path"}))
                 client = await self._stack.enter_async_context(
                     self._session.create_client(
                         service, region_name=region, endpoint_url=self._endpoint_url, config=config
@@ -135,9 +133,15 @@ class AwsClients:
         """The service's URL: Settings.EndpointUrl, AWS_ENDPOINT_URL_<SERVICE>, AWS_ENDPOINT_URL, the profile's
         services section, else botocore's rules for the region with the FIPS and dual-stack settings.
         """
+        if self._endpoint_url:
+            return self._endpoint_url
         try:
-            if configured := self._configured_endpoint(service):
-                return configured
+            if not self._variable("ignore_configured_endpoint_urls"):
+                session = self._session
+                told = ConfiguredEndpointProvider(session.full_config, session.get_scoped_config(), service)
+                configured = told.provide()
+                if configured:
+                    return str(configured)
             loader = self._session.get_component("data_loader")
             rules = EndpointProvider(
                 loader.load_service_model(service, "endpoint-rule-set-1"), loader.load_data("partitions")
@@ -150,16 +154,6 @@ class AwsClients:
         except BotoCoreError as error:
             raise errors.from_sdk(service, "endpoint", error) from error
         return str(found.url)
-
-    def _configured_endpoint(self, service: str) -> str | None:
-        """The URL that somebody set; None where AWS's own is meant."""
-        if self._endpoint_url:
-            return self._endpoint_url
-        if self._variable("ignore_configured_endpoint_urls"):
-            return None
-        session = self._session
-        told = ConfiguredEndpointProvider(session.full_config, session.get_scoped_config(), service).provide()
-        return str(told) if told else None
 
     def _variable(self, name: str) -> Any:
         try:

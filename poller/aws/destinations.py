@@ -25,6 +25,7 @@ from poller.ports import Destination, FailureDocument
 TRIES = 3
 TRY_DEADLINE = 10.0  # seconds; all tries and the pauses between them end within 31
 FIRST_PAUSE = 0.2
+OPEN_DEADLINE = 20.0
 _SOMEWHERE = "us-east-1"  # of a bucket nothing tells the region: S3 says where to go
 
 Send: TypeAlias = Callable[[FailureDocument], Awaitable[None]]
@@ -60,19 +61,23 @@ class AwsDestination:
 async def open_destination(arn: DestinationArn, clients: AwsClients, region: str = "") -> Destination:
     """Gets ready to deliver there; `region`, that of the mapping's source, is where a bucket is asked for first.
 
-    A queue must exist; a topic or bucket is not looked for. Raises DestinationError, and ConfigurationError for an
-    endpoint that cannot be used.
+    A queue must exist; a topic or bucket is not looked for. Raises DestinationError, within 20 seconds, and
+    ConfigurationError for an endpoint that cannot be used.
     """
     try:
-        match arn.kind:
-            case DestinationKind.SQS:
-                send = await _to_queue(arn, clients)
-            case DestinationKind.SNS:
-                send = await _to_topic(arn, clients)
-            case DestinationKind.S3:
-                send = await _to_bucket(arn, clients, region or clients.region() or _SOMEWHERE)
-            case _:
-                assert_never(arn.kind)
+        async with asyncio.timeout(OPEN_DEADLINE):
+            match arn.kind:
+                case DestinationKind.SQS:
+                    send = await _to_queue(arn, clients)
+                case DestinationKind.SNS:
+                    send = await _to_topic(arn, clients)
+                case DestinationKind.S3:
+                    send = await _to_bucket(arn, clients, region or clients.region() or _SOMEWHERE)
+                case _:
+                    assert_never(arn.kind)
+    except TimeoutError as error:
+        said = f"{_named(arn)} was not ready within {OPEN_DEADLINE:g} s. Check network and source of credentials."
+        raise DestinationError(said) from error
     except SourceError as error:
         raise DestinationError(f"{_named(arn)} cannot be used: {error}") from error
     return AwsDestination(arn, send)
