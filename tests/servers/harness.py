@@ -99,12 +99,26 @@ KINESALITE = Server(
      "--createStreamMs", "5", "--updateStreamMs", "5", "--deleteStreamMs", "5"),
     probe=_KINESIS,
 )  # fmt: skip
+# AWS's own, in a package of AWS's. Its licence (LICENSE.txt beside the jar) is for those who have an AWS account
+# and allows no redistribution: it is fetched where it is used. It listens everywhere, but for Loopback.java.
+_JAR = "{home}/node_modules/amplify-dynamodb-simulator/emulator/DynamoDBLocal"
+DYNAMODB_LOCAL = Server(
+    "dynamodb-local",
+    (
+        *("java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.net.preferIPv4Stack=true"),
+        *(f"-Djava.library.path={_JAR}_lib", "-cp", f"{_JAR}.jar:{_JAR}_lib/*", "{here}/Loopback.java"),
+        *("-inMemory", "-sharedDb", "-disableTelemetry", "-port", "{port}"),
+    ),
+    probe="DynamoDB_20120810.ListTables",
+)
 
 
 def install(server: Server) -> Path:
     """The folder of the server's environment, made on first use from its pinned, hashed requirements."""
     if server is EMBEDDED:
         return ROOT
+    if server is DYNAMODB_LOCAL:
+        _check_for_jdk()
     home = ROOT / ".servers" / server.name
     home.parent.mkdir(exist_ok=True)
     wanted = hashlib.sha256(server.pinned.read_bytes() + sys.version.encode()).hexdigest()
@@ -132,6 +146,13 @@ def _install_from_npm(server: Server, home: Path) -> None:
     wanted = json.loads(server.pinned.read_text())["packages"][""]
     (home / "package.json").write_text(json.dumps(wanted))
     _run(["npm", "ci", "--prefix", str(home), "--ignore-scripts", "--no-audit", "--no-fund"], server)
+
+
+def _check_for_jdk() -> None:
+    java = shutil.which("java")
+    modules = "" if java is None else subprocess.check_output([java, "--list-modules"], text=True)
+    if "jdk.compiler" not in modules:
+        raise ServerMissing("dynamodb-local needs a JDK (java with its compiler), which is not on this machine")
 
 
 def _run(command: list[str], server: Server) -> None:
