@@ -1,4 +1,5 @@
-"""The embedded AWS: SQS standard and FIFO with the real semantics, for tests, the demo and the benchmark.
+"""The embedded AWS: queues, streams, tables, topics and buckets with the real semantics, for tests, the demo and the
+benchmark.
 
 In process, for a handler or a loop under test, with a clock that the test moves:
 
@@ -14,6 +15,8 @@ Over HTTP, for any SDK, in this event loop:
         client = boto3.client("sqs", endpoint_url=aws.url, ...)     # in a thread, or aiobotocore
         aws.faults.throttle("ReceiveMessage", times=3)
         assert aws.service.calls["DeleteMessageBatch"] == 1
+        assert aws.kinesis_service.calls["GetRecords"] == 4
+        aws.kinesis.empty_pages = 3                     # and other things that AWS does when it likes
 
 or in a process of its own: `python -m poller.testing --port 4566`, or `async with separate_process() as url`.
 """
