@@ -38,6 +38,11 @@ DOCUMENT = FailureDocument(
 COMPACT = '{"requestContext":{"condition":"RetryAttemptsExhausted"},"version":"1.0","ü":["\N{SNOWMAN}",null,1.5]}'
 
 
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch):
+    monkeypatch.setattr(destinations, "FIRST_PAUSE", 0.001)
+
+
 @pytest.fixture
 async def aws():
     async with EmbeddedAws(region="eu-west-1") as aws:
@@ -139,6 +144,23 @@ async def test_three_tries_then_an_error(aws, clients, arn, operation, action):
     assert "InternalFailure" in str(caught.value)
     assert tries(aws, operation) == TRIES == 3
     assert arrived(aws, arn) == []
+
+
+async def test_there_is_a_pause_between_two_tries(aws, clients, monkeypatch):
+    """DST-30: with one that never ends, nothing is sent while three other calls go to and fro."""
+    monkeypatch.setattr(destinations, "FIRST_PAUSE", 1e9)
+    destination = await opened(aws, clients, QUEUE)
+    aws.faults.fail("SendMessage", times=None)
+    task = asyncio.create_task(destination.deliver(DOCUMENT))
+    async with asyncio.timeout(30):
+        while ("sqs", "SendMessage", "server") not in clients.seen:  # noqa: ASYNC110 - an observed call sets no event
+            await asyncio.sleep(0.005)
+        for _ in range(3):
+            await clients.wire("sqs", QUEUE.region).call("ListQueues", {}, deadline=20)
+    assert tries(aws, "SendMessage") == 1
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 @EVERY
