@@ -15,6 +15,11 @@ from poller.core.shards import NOT_BEGUN, at_end, parents_of, younger
 KEPT: Final = 48 * 3600.0
 """Seconds for which a finished row is kept at least: twice as long as DynamoDB lists a shard."""
 
+_NOWHERE: Final = "0"
+"""Where a shard began whose row was ended because it is gone: no shard begins there, so one that is listed under
+its id after all is another, read from its start.
+"""
+
 
 @fact
 class Lost:
@@ -58,17 +63,21 @@ def missing_rows(listing: Listing, rows: Mapping[str, Lease]) -> frozenset[str]:
     """Rows not at the end whose shard a complete listing lacks. What one listing lacks may be an accident, so
     list once more (discovery.next_look says when) and hand both answers to `lost_rows`.
 
-    A shard with a listed parent is too new to be listed, not gone: parents go first.
+    A shard whose parent is listed, and no child of that, is too new to be listed: parents go first.
     """
     if not listing.complete or not listing.shards:  # no stream in use has no shard: this proves nothing
         return frozenset()
     shards = {shard.id: shard for shard in listing.shards}
+    succeeded = {parent for shard in listing.shards for parent in shard.parents}
     return frozenset(
         row.key
         for row in rows.values()
         if not at_end(row)
         and row.key not in shards
-        and not any(parent in shards and not younger(shards[parent], row) for parent in row.parents)
+        and not any(
+            parent in shards and parent not in succeeded and not younger(shards[parent], row)
+            for parent in row.parents
+        )
     )
 
 
@@ -78,20 +87,24 @@ def lost_rows(
     """Rows to be put right before plan_rows is asked (STR-3). `missing` is what missing_rows said of an earlier
     complete listing; `now` is epoch seconds.
 
-    A stream made anew shows by where its shards begin. Rows that do not know where theirs began go with those
-    that do, and before them: broken off between two writes, this must still tell.
+    A stream made anew shows by where its shards begin. What cannot show it goes along: rows of shards that are
+    missing, and ended rows that do not know where their shards began. They come before those that show it, so that
+    the next call finishes what was broken off between two writes.
     """
-    gone = missing_rows(listing, rows) & frozenset(missing)
-    listed = [shard for shard in listing.shards if shard.id in rows and not _of_dynamodb(shard)]
-    remade = [shard for shard in listed if _remade(shard, rows[shard.id])]
-    if remade:
-        remade = [
-            *(shard for shard in listed if not rows[shard.id].starting),
-            *(shard for shard in remade if rows[shard.id].starting),
-        ]
+    shards = {shard.id: shard for shard in listing.shards}
+    gone = missing_rows(listing, rows)
+    remade = [key for key in shards if key in rows and _remade(shards[key], rows[key])]
+    unknown: list[str] = []
+    if any(rows[key].starting != _NOWHERE for key in remade):
+        unknown = [key for key, row in rows.items() if at_end(row) and not row.starting]
+    else:
+        gone &= frozenset(missing)
     return (
-        *(Lost(rows[shard.id], _made_anew(rows[shard.id], shard), remade=True) for shard in remade),
-        *(Lost(rows[key], ended(rows[key], now), remade=False) for key in rows if key in gone),
+        *(
+            Lost(rows[key], replace(ended(rows[key], now), starting=_NOWHERE), remade=False)
+            for key in sorted(gone)
+        ),
+        *(Lost(rows[key], _made_anew(rows[key], shards.get(key)), remade=True) for key in unknown + remade),
     )
 
 
@@ -102,18 +115,19 @@ def deleted_rows(held: Mapping[str, Lease], rows: Mapping[str, Lease]) -> tuple[
     return tuple(lease for key, lease in held.items() if key not in rows)
 
 
-def _of_dynamodb(shard: Shard) -> bool:
-    """Its ids never come back (DDB-9), and in its emulators the beginning of a shard moves as records expire."""
-    return not shard.hash_end
-
-
 def _remade(shard: Shard, lease: Lease) -> bool:
+    if lease.starting == _NOWHERE:
+        return True
+    if not shard.hash_end:
+        return False  # DynamoDB's ids never come back (DDB-9); its emulators let beginnings move as records expire
     if lease.starting and shard.starting:
         return sequence_value(lease.starting) != sequence_value(shard.starting)
     return younger(shard, lease)
 
 
-def _made_anew(lease: Lease, shard: Shard) -> Lease:
+def _made_anew(lease: Lease, shard: Shard | None) -> Lease:
+    if shard is None:  # not listed yet; what it was is over
+        return replace(lease, starting=_NOWHERE)
     return replace(
         moved(lease, TRIM_HORIZON),
         owner=None,

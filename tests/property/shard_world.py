@@ -5,7 +5,7 @@ only the rows. What must hold at each step is asserted here; the tests say what 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import floor
 
 from poller.core.cleanup import lost_rows, missing_rows, removable
@@ -53,7 +53,9 @@ class Stream:
         born = int(self.clock * 1000)
         key = f"shardId-{born:020d}-{self._born:04x}" if self.dynamodb else f"shardId-{self._born:012d}"
         self._born += 1
-        shard = self.shards[key] = RealShard(key, parents, self.next_sequence(), self.clock + lag)
+        # a listing that lags shows no shard before its parents: it would be as if they had been trimmed
+        listed_at = max([self.clock + lag, *(self.shards[parent].listed_at for parent in parents)])
+        shard = self.shards[key] = RealShard(key, parents, self.next_sequence(), listed_at)
         return shard
 
     def next_sequence(self) -> int:
@@ -103,13 +105,12 @@ class Stream:
         return Shard(shard.id, shard.parents, str(shard.starting), ending, *hashes)
 
     def children(self, key: str) -> list[Shard]:
-        """What is listed of them; the page of Kinesis that ends a shard does not tell where they begin."""
-        shown = [
+        """What is listed of them."""
+        return [
             self.shown(shard)
             for shard in self.shards.values()
             if key in shard.parents and shard.listed_at <= self.clock
         ]
-        return shown if self.dynamodb else [replace(shard, starting="") for shard in shown]
 
 
 class Died(Exception):  # noqa: N818 - named for what has happened
@@ -201,7 +202,7 @@ class Worker:
             self.wrote()
         if len(records) < limit and shard.closed_by is not None:
             children = self.stream.children(key)
-            for row in children_rows(lease, [self.shards.get(child.id, child) for child in children], self.store):
+            for row in children_rows(lease, children, self.store):
                 self.store[row.key] = row
                 self.wrote()
             self.store[key] = ended_row(lease, children, self.shards, self.stream.clock)
