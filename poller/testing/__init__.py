@@ -1,5 +1,5 @@
-"""The embedded AWS: queues, streams, tables, topics and buckets with the real semantics, for tests, the demo and the
-benchmark.
+"""The embedded AWS: queues, streams, tables, topics and buckets with the real semantics, for tests, the demo and
+the benchmark.
 
 In process, for a handler or a loop under test, with a clock that the test moves:
 

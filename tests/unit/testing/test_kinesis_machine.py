@@ -389,9 +389,10 @@ def test_a_token_is_good_for_five_minutes(caller: Caller) -> None:
 def test_a_token_keeps_its_filter(caller: Caller) -> None:
     caller.create(2)
     caller.split(at=HASH_KEYS // 4)
+    caller.split("shardId-000000000002", at=HASH_KEYS // 8)
     token = caller.call("ListShards", MaxResults=1, ShardFilter={"Type": "AT_LATEST"})["NextToken"]
     page = caller.kinesis.apply(caller.clock.now(), "ListShards", {"NextToken": token, "MaxResults": 1})
-    assert page["Shards"][0]["ShardId"][-1] == "2"
+    assert page["Shards"][0]["ShardId"][-1] == "3"
     assert page["NextToken"]
 
 
