@@ -66,9 +66,7 @@ class KinesisStream:
         told_at = None
         while True:
             answer = await self._ask("ListShards", request)
-            if (
-                told_at is None
-            ):  # of the first page: nothing written after it is in no listed shard and not after it
+            if told_at is None:  # the first page's: by the last one's, records of the time between would be missed
                 told_at = answer.told_at()
             before = len(shards)
             shards |= {shard.id: shard for shard in self._shards("ListShards", answer.data.get("Shards"))}
