@@ -122,7 +122,7 @@ def event_size(sizes: Sequence[int]) -> int:
     return EVENT_OVERHEAD + sum(sizes) + RECORD_SEPARATOR * max(0, len(sizes) - 1)
 
 
-def serialise(value: JsonObject) -> bytes:
+def serialise(value: JsonObject | list[Any]) -> bytes:
     """Compact JSON in UTF-8, as sent to a function; every size in this file is of this form.
 
     orjson refuses text with a lone surrogate, which some senders and servers let through: that is written as the

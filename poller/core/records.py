@@ -14,8 +14,8 @@ class Record(NamedTuple):
 
     `sequence` is the sequence number as the source wrote it, decimal digits: compared by `sequence_value` only
     (STR-28). `offset` counts the records of this shard in the order of reading, from 0 at each start. `lane` is
-    where it is kept in order (STR-40). `arrived_at` is epoch seconds, `size` the exact bytes of `record`, which is
-    as the handler will see it (KIN-1, DDB-1), in the serialised event.
+    where it is kept in order (STR-40). `arrived_at` is epoch seconds, `size` the exact bytes that it has in the
+    serialised event. `source` is what stream_payload.py makes that of, at each invocation anew.
     """
 
     sequence: str
@@ -23,7 +23,7 @@ class Record(NamedTuple):
     lane: int
     arrived_at: float
     size: int
-    record: JsonObject
+    source: JsonObject
 
 
 def sequence_value(sequence: str) -> int:

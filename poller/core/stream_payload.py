@@ -5,7 +5,7 @@ passed on as it is, never parsed and written again.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from operator import itemgetter
@@ -37,7 +37,7 @@ _record: Final[Callable[[tuple[Any, ...]], Record]] = partial(tuple.__new__, Rec
 def make_records(
     wires: Sequence[JsonObject], mapping: EventSourceMapping, shard_id: str, first_offset: int
 ) -> list[Record]:
-    """The records of one read, made ready for batches, each with its event record (KIN-1, DDB-1).
+    """The records of one read, made ready for batches.
 
     `wires` are as GetRecords has them in the JSON protocol: Data is base64 text, times are epoch seconds. The
     records are numbered from `first_offset` on. Every wire becomes a record, in order, whatever is wrong with it:
@@ -71,10 +71,10 @@ def stream_event(batch: StreamBatch, mapping: EventSourceMapping, shard_id: str)
     It shares nothing with the batch that a function could change: a handler in this process may write into its
     event as it likes, and a retry as well as the failure document will still show what the source sent (BAT-6).
     """
-    if mapping.source is SourceKind.KINESIS:  # two levels, and below them nothing but text and numbers
-        records = [{**record.record, "kinesis": record.record["kinesis"].copy()} for record in batch.records]
+    if mapping.source is SourceKind.KINESIS:
+        records = _kinesis_events(batch.records, mapping.arn, shard_id)
     else:
-        records = _copy([record.record for record in batch.records])
+        records = _copy([record.source for record in batch.records])
     event = _event(records, batch.call, mapping.arn, shard_id)
     if batch.call is not None:
         event["state"] = _copy(batch.call.state)
@@ -125,12 +125,17 @@ def invoke_identity_arn(arn: SourceArn) -> str:
 def _kinesis_records(
     wires: Sequence[Any], arn: SourceArn, lanes: int, shard_id: str, first_offset: int
 ) -> list[Record]:
-    """One function for all of a read, because here every call counts ten thousand times."""
-    source_arn, region, identity = arn.text, arn.region, invoke_identity_arn(arn)
-    prefix = f"{shard_id}:"
+    """One function for all of a read, because here every call counts ten thousand times.
+
+    A record keeps what came off the wire: it may wait for long among thousands, and what the function gets is made
+    when it is invoked. Its size is known from its parts.
+    """
+    nothing = Record("", 0, 0, 0.0, 0, {"PartitionKey": "", "Data": ""})
+    frame = len(serialise(_kinesis_events([nothing], arn, shard_id)[0])) - len(serialise(["", "", 0.0]))
     previous, before, lane = FIRST_SEQUENCE, UNKNOWN_ARRIVAL, 0
     records: list[Record] = []
     for offset, wire in enumerate(wires, start=first_offset):
+        source = wire
         try:
             sequence, key, data, arrived_at = _kinesis_fields(wire)
             usual = (
@@ -138,6 +143,7 @@ def _kinesis_records(
                 and sequence.isdigit()
                 and type(arrived_at) is float
                 and 0 < arrived_at < UNKNOWN_ARRIVAL
+                and type(key) is type(data) is str
             )
         except (AttributeError, KeyError, TypeError):
             usual, given = False, wire if isinstance(wire, dict) else {}
@@ -145,17 +151,29 @@ def _kinesis_records(
             key, data = given.get("PartitionKey"), given.get("Data")
         if not usual or len(sequence) > _SEQUENCE_DIGITS:
             sequence, arrived_at = _sequence(sequence, previous), _arrival(arrived_at, before)
-        if type(key) is not str:
-            key = _text(key)
-        if type(data) is not str:
-            data = _text(data)
+            key, data = _text(key), _text(data)
+            source = {"PartitionKey": key, "Data": data}
         previous, before = sequence, arrived_at
-        record = {
+        try:
+            size = frame + len(sequence) * 2 + len(orjson.dumps((key, data, arrived_at)))
+        except orjson.JSONEncodeError:
+            size = frame + len(sequence) * 2 + len(serialise([key, data, arrived_at]))
+        if lanes > 1:
+            lane = lane_of(key, lanes)
+        records.append(_record((sequence, offset, lane, arrived_at, size, source)))
+    return records
+
+
+def _kinesis_events(records: Iterable[Record], arn: SourceArn, shard_id: str) -> list[JsonObject]:
+    """As the function sees them (KIN-1)."""
+    source_arn, region, identity, prefix = arn.text, arn.region, invoke_identity_arn(arn), f"{shard_id}:"
+    return [
+        {
             "kinesis": {
                 "kinesisSchemaVersion": "1.0",
-                "partitionKey": key,
+                "partitionKey": wire["PartitionKey"],
                 "sequenceNumber": sequence,
-                "data": data,
+                "data": wire["Data"],
                 "approximateArrivalTimestamp": arrived_at,
             },
             "eventSource": "aws:kinesis",
@@ -166,14 +184,8 @@ def _kinesis_records(
             "awsRegion": region,
             "eventSourceARN": source_arn,
         }
-        try:
-            size = len(orjson.dumps(record))
-        except orjson.JSONEncodeError:
-            size = record_size(record)
-        if lanes > 1:
-            lane = lane_of(key, lanes)
-        records.append(_record((sequence, offset, lane, arrived_at, size, record)))
-    return records
+        for sequence, _, _, arrived_at, _, wire in records
+    ]
 
 
 # --- DynamoDB Streams ---
