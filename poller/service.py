@@ -24,6 +24,7 @@ from poller.aws.sqs import SqsQueue
 from poller.clock import Clock, SystemClock
 from poller.core.budget import ByteBudget
 from poller.core.mapping import EventSourceMapping
+from poller.core.mapping_advice import future_start
 from poller.core.messages import Request
 from poller.core.model import Batch, JsonObject, QueueFacts, SourceKind, SourceProblem
 from poller.core.payload import queue_event
@@ -109,13 +110,15 @@ class Service:
     def add(self, mapping: EventSourceMapping, target: Target | None = None) -> Coordinator:
         """Starts a mapping; `target` is the callable itself, where FunctionName does not name it.
 
-        Raises ConfigurationError for a name that is taken, a target that this version cannot call, or outside of
-        the `async with` block.
+        Raises ConfigurationError for a name that is taken, a target that this version cannot call, a start in the
+        future, or outside of the `async with` block.
         """
         if not self._running:
             raise ConfigurationError(
                 f"The mapping {mapping.name!r} cannot be added: mappings run inside the `async with` block only."
             )
+        if (wrong := future_start(mapping, self._clock.now().wall)) is not None:
+            raise ConfigurationError(wrong)
         if mapping.name in self.coordinators:
             raise ConfigurationError(f"There is a mapping named {mapping.name!r} already: give one another Name.")
         handler = make_handler(mapping, target, self._clock)
