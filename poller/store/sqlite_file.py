@@ -89,17 +89,38 @@ def read_rows(name: str, apps: Iterable[str]) -> dict[str, tuple[Lease, ...]]:
 
     Raises StoreError, also when there is no file.
     """
-    path = _located(name)
+    path, apps = _located(name), list(apps)
     if not path.exists():
         raise StoreError(f"There is no state file {name} yet: `poller run` makes it.")
+    before = _stamp(name, path)
+    idle = before[0]
+    # of a file that nobody has open, SQLite would leave a log and an index behind that are ours, not the daemon's
     try:
-        with closing(_open(path, "ro")) as connection:
+        rows = _read(name, path, "ro&immutable=1" if idle else "ro", apps)
+    except StoreError:
+        if not idle or _stamp(name, path) == before:
+            raise
+    else:
+        if not idle or _stamp(name, path) == before:
+            return rows
+    return _read(name, path, "ro", apps)  # somebody has opened it meanwhile
+
+
+def _stamp(name: str, path: Path) -> tuple[bool, int]:
+    """Whether nobody has it open, and when it was written."""
+    try:
+        return not Path(f"{path}-wal").exists(), path.stat().st_mtime_ns
+    except OSError as error:  # taken away this moment
+        raise explained(name, error) from error
+
+
+def _read(name: str, path: Path, mode: str, apps: Iterable[str]) -> dict[str, tuple[Lease, ...]]:
+    select = f"{SELECT} ORDER BY leaseKey"
+    try:
+        with closing(_open(path, mode)) as connection:
             _judge(name, path, connection)
             connection.execute("BEGIN")
-            return {
-                app: tuple(decoded(name, row) for row in connection.execute(f"{SELECT} ORDER BY leaseKey", (app,)))
-                for app in apps
-            }
+            return {app: tuple(decoded(name, row) for row in connection.execute(select, (app,))) for app in apps}
     except sqlite3.Error as error:
         raise explained(name, error) from error
 

@@ -10,11 +10,13 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from poller.core.leases import Lease
 from poller.errors import StoreError
+from poller.store import sqlite_file
 from poller.store.sqlite import SqliteStore
 from poller.store.sqlite_file import StateFile, read_rows
 
@@ -142,6 +144,7 @@ def test_any_name_is_a_file_of_that_name(tmp_path: Path, name: str) -> None:
 
 TRIES = """
 import os, sys
+from poller.store import sqlite_file
 from poller.store.sqlite_file import StateFile, read_rows
 from poller.errors import StoreError
 if os.geteuid() == 0:
@@ -195,8 +198,9 @@ def test_a_directory_that_may_only_be_read(path: Path, public: Path, existing: b
         shutil.copy(path, there)
         there.chmod(0o666)
     public.chmod(0o555)
-    first, *_ = as_somebody(there)
-    assert first == f"The state file {there} {MAY_NOT}."
+    lines = as_somebody(there)
+    assert lines[0] == f"The state file {there} {MAY_NOT}."
+    assert not existing or lines[1:] == ["100", "fine"]
 
 
 def test_a_file_that_may_not_be_read(path: Path, public: Path) -> None:
@@ -250,6 +254,30 @@ def test_a_row_that_was_changed_by_hand(path: Path, change: str, words: str) -> 
     with pytest.raises(StoreError) as caught:
         read_rows(str(path), [APP])
     assert str(caught.value) == sentence
+
+
+def test_looking_leaves_nothing_behind(path: Path) -> None:
+    """A log made by whoever looks would belong to them, and the daemon's user could not write it."""
+    before = sorted(item.name for item in path.parent.iterdir())
+    assert read_rows(str(path), [APP]) == {APP: ROWS}
+    assert sorted(item.name for item in path.parent.iterdir()) == before
+
+
+def test_a_daemon_that_starts_while_somebody_looks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read while it wrote is read again, beside it."""
+    opened: list[StateFile] = []
+    read = sqlite_file._read
+
+    def slow(*arguments: Any) -> Any:
+        rows = read(*arguments)
+        if not opened:
+            opened.append(StateFile(str(path)))
+            opened[0].connection.execute("UPDATE lease SET checkpoint = '8'")
+        return rows
+
+    monkeypatch.setattr(sqlite_file, "_read", slow)
+    assert {row.checkpoint for row in read_rows(str(path), [APP])[APP]} == {"8"}
+    opened[0].close()
 
 
 def test_reading_needs_a_file(tmp_path: Path) -> None:
