@@ -107,9 +107,8 @@ class StreamCoordinator(Coordinator):
 
     async def _open(self) -> None:
         """STR-11: what LATEST means is found out and written down here, once."""
-        assert self.mapping.stream is not None, "streams only"
         opened = await self._open_stream()
-        rows = StreamRows(opened.store, self.mapping.uuid, self._worker, self.mapping.stream.lanes)
+        rows = StreamRows(opened.store, self.mapping.uuid, self._worker)
         discovery = Discovery(self.mapping, opened.source, rows, self._clock, self._watch)
         self._pinned = await discovery.look(_nothing_is_read)
         self._opened_stream, self._rows, self._discovery = opened, rows, discovery

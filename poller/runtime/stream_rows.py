@@ -26,12 +26,11 @@ Change: TypeAlias = Callable[[Lease], Lease]
 class StreamRows:
     """`rows` is what is known of them, by shard id: read from the store, and kept up by our own writes."""
 
-    def __init__(self, store: LeaseStore, app: str, worker: str, lanes: int) -> None:
-        """`app` is the mapping's UUID, `worker` our name as an owner, `lanes` the ParallelizationFactor."""
+    def __init__(self, store: LeaseStore, app: str, worker: str) -> None:
+        """`app` is the mapping's UUID, `worker` our name as an owner."""
         self.rows: dict[str, Lease] = {}
         self.store: Final = store
         self.app: Final = app
-        self.lanes: Final = lanes
         self._worker = worker
         self._held: dict[str, HeldRow] = {}
 
@@ -114,23 +113,15 @@ class HeldRow:
         self.lease = lease
 
     def progress(self) -> Progress:
-        """How far the shard is. Heads of another number of lanes are left out: their records are on other lanes
-        now, and are read again because the position is behind all of them (STR-43); only their attempts are
-        forgotten. Raises StoreError for a row without a meaning.
-        """
-        progress = _understood(self.lease)
-        if progress.heads and progress.lanes != self._rows.lanes:
-            return replace(progress, heads=())
-        return progress
+        """How far the shard is. Raises StoreError for a row without a meaning."""
+        return _understood(self.lease)
 
     async def save(self, progress: Progress, *, durable: bool) -> bool:
         """Writes how far the shard is; False if the row is not ours any more. Raises StoreError."""
-        progress = replace(progress, lanes=self._rows.lanes)
         return await self.write(lambda lease: with_progress(lease, progress), durable=durable)
 
     async def release(self, progress: Progress) -> bool:
         """The same, and the row is nobody's from then on."""
-        progress = replace(progress, lanes=self._rows.lanes)
         done = await self.write(lambda lease: released(with_progress(lease, progress)))
         self._rows.drop(self.lease.key)
         return done
