@@ -237,8 +237,8 @@ class StreamConsumer:
         match event:
             case Fetched(page):
                 self._on_fetched(page, now)
-            case FetchFailed(problem, _):
-                self._reading.failed(problem, now.mono)
+            case FetchFailed(problem, _, iterator):
+                self._reading.failed(problem, iterator, now.mono)
             case Invoked():
                 self._on_invoked(event, now)
             case DocumentSent(discard, problem):

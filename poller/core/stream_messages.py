@@ -24,11 +24,13 @@ class Fetched:
 @fact
 class FetchFailed:
     """A read failed; nothing was read. An iterator that expired and a position that was trimmed are problems too
-    (STR-24, STR-25): what follows from them is the machine's business.
+    (STR-24, STR-25): what follows from them is the machine's business. `iterator` is the one that was used, None
+    if none could be had: LATEST is resolved by it, once, also when the read itself failed (STR-11).
     """
 
     problem: SourceProblem
     detail: str
+    iterator: str | None = None
 
 
 @fact

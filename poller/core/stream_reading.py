@@ -19,12 +19,15 @@ from poller.core.records import (
     sequence_value,
 )
 from poller.core.stream_messages import Fetch, Gap
+from poller.core.stream_payload import FIRST_SEQUENCE
 
 LIMITS: Final = {SourceKind.KINESIS: 10_000, SourceKind.DYNAMODB: 1_000}  # STR-21: records of one read
 FETCH_DEADLINE: Final = 10.0  # seconds
 # DynamoDB cannot start at a time: older records are read and passed over. Its times have whole seconds (some
 # stand-ins': whole minutes), and a record too many is better than one too few.
 COARSE: Final = 60.0
+# These are about the iterator, or may be: one of a stream that was made anew, or that a server has forgotten.
+_ITERATOR_LOST: Final = frozenset({SourceProblem.EXPIRED, SourceProblem.MISSING, SourceProblem.REFUSED})
 
 
 class Reading:
@@ -32,7 +35,8 @@ class Reading:
 
     `behind` is seconds behind the newest record, where the source tells. `tip_at` is the epoch second at which the
     tip of the stream was last seen, `tips` how many reads in a row were there and brought nothing. `positioned`:
-    a read has succeeded, so that it is certain what comes first.
+    a read has succeeded, so that it is certain what comes first. `passing_over`: all that was read so far is older
+    than the start, and more of it may come, so that the start has to stay the position (STR-11).
     """
 
     def __init__(self, start: Position, source: SourceKind, random: Random, *, fresh: bool) -> None:
@@ -40,6 +44,7 @@ class Reading:
         self._source = source
         self._pace = Pace(source, random)
         self._at, self._since = _first(start, source, fresh=fresh)
+        self.passing_over = self._since is not None
         self._iterator: str | None = None
         self._last = sequence_value(start.sequence) if start.kind is PositionKind.AFTER else None
         self._gap: Position | None = None
@@ -78,13 +83,12 @@ class Reading:
         self.behind = page.behind
         if page.iterator is None:
             self.ended, self.children = True, page.children
-        if self._at.kind is PositionKind.LATEST:
-            # the iterator is at the tip now; should it expire, the pin says where to go on (STR-11)
-            self._at = Position(PositionKind.AT_TIMESTAMP, timestamp=self._at.timestamp)
+        self._pinned()
         # an empty page may stand before more (STR-26), a full one mostly does, and DynamoDB does not tell
         at_tip = not page.behind and count < self.limit and (page.behind is not None or count == 0)
         if at_tip:
             self.tip_at = now.wall
+            self.passing_over = False
         self.tips = self.tips + 1 if at_tip and count == 0 else 0
         self._pace.ended(behind=not at_tip, size=page.size)
 
@@ -101,7 +105,9 @@ class Reading:
         """
         if records and self._last is not None and sequence_value(records[0].sequence) <= self._last:
             last, first = self._last, records[0].offset
-            fresh = [record for record in records if sequence_value(record.sequence) > last]
+            # one without a number of its own has that of the record before it, which came with an earlier read
+            numbered = [one._replace(sequence=str(last)) if one.sequence == FIRST_SEQUENCE else one for one in records]
+            fresh = [one for one in numbered if one.sequence == str(last) and one.record]
             records = [record._replace(offset=first + place) for place, record in enumerate(fresh)]
         if not records:
             return records, 0
@@ -112,15 +118,19 @@ class Reading:
         older = next((n for n, record in enumerate(records) if record.arrived_at >= since), len(records))
         if older < len(records):
             self._since = None
+            self.passing_over = False
         return records, older
 
-    def failed(self, problem: SourceProblem, now: float) -> None:
+    def failed(self, problem: SourceProblem, iterator: str | None, now: float) -> None:
         """STR-23 to STR-25: an iterator too old is got anew for the same place, a trimmed place gives way to what
-        is left; nothing else is skipped.
+        is left; nothing else is skipped. `iterator` is the one that was used, None if none could be had.
         """
         self.under_way = False
         self.tips = 0
         self._pace.failed(problem, now)
+        if iterator is not None:
+            self._iterator = iterator
+            self._pinned()
         if problem is SourceProblem.EXPIRED:
             self._iterator = None
         elif problem is SourceProblem.TRIMMED:
@@ -128,6 +138,11 @@ class Reading:
             if self._gap is None and self._at != TRIM_HORIZON:
                 self._gap = self._at
             self._at = TRIM_HORIZON
+
+    def _pinned(self) -> None:
+        """An iterator stands at the tip of that moment; should it expire, the pin says where to go on (STR-11)."""
+        if self._at.kind is PositionKind.LATEST:
+            self._at = Position(PositionKind.AT_TIMESTAMP, timestamp=self._at.timestamp)
 
 
 def _first(start: Position, source: SourceKind, *, fresh: bool) -> tuple[Position, float | None]:

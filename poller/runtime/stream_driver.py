@@ -297,19 +297,19 @@ class StreamDriver:
 
     async def _fetch(self, order: Fetch) -> None:
         event: StreamEvent
+        iterator, seconds = order.iterator, order.deadline
         try:
             if self._done:
                 return
             self._reading = asyncio.current_task()
             source = self._kit.source
-            iterator, seconds = order.iterator, order.deadline
             if iterator is None:
                 started = self._loop.time()
                 iterator = await source.iterator(self.shard_id, order.position, seconds)
                 seconds = max(LEAST_SECONDS, seconds - (self._loop.time() - started))
             event = Fetched(await source.records(iterator, order.limit, seconds))
         except SourceError as error:
-            event = FetchFailed(error.problem, str(error))
+            event = FetchFailed(error.problem, str(error), iterator)
         except Exception as error:  # noqa: BLE001 - it must not end the crew, which other shards share
             self._break(error)
             return
