@@ -1,10 +1,13 @@
 """Tasks that run one coroutine after another, because making a task costs as much as a step of a machine."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeAlias, TypeVar
 
 MOST_IDLE = 16  # tasks kept while there is nothing to do
+
+Order = TypeVar("Order")
+Work: TypeAlias = tuple[Callable[[Any], Coroutine[Any, Any, None]], Any]
 
 
 class Crew:
@@ -13,22 +16,21 @@ class Crew:
     def __init__(self, tasks: asyncio.TaskGroup) -> None:
         self._tasks = tasks
         self._loop = asyncio.get_running_loop()
-        self._idle: list[asyncio.Future[Coroutine[Any, Any, None] | None]] = []
+        self._idle: list[asyncio.Future[Work | None]] = []
         self._dismissed = False
 
-    def run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Has the coroutine run, from the next turn of the loop on; never, if the group is ending."""
+    def run(self, work: Callable[[Order], Coroutine[Any, Any, None]], order: Order) -> None:
+        """Has `work(order)` run, from the next turn of the loop on; never, if the group ends before that."""
         while self._idle:
             waiting = self._idle.pop()
             if not waiting.done():  # else its task was cancelled meanwhile
-                waiting.set_result(work)
+                waiting.set_result((work, order))
                 return
-        serving = self._serve(work)
+        serving = self._serve((work, order))
         try:
             self._tasks.create_task(serving)
-        except RuntimeError:  # the group is ending, and what would have run is cancelled before it begins
+        except RuntimeError:  # the group is ending, and would cancel it before it begins
             serving.close()
-            work.close()
 
     def dismiss(self) -> None:
         """Lets the idle tasks end; the others end with the work that they have."""
@@ -38,12 +40,13 @@ class Crew:
                 waiting.set_result(None)
         self._idle.clear()
 
-    async def _serve(self, work: Coroutine[Any, Any, None]) -> None:
-        following: Coroutine[Any, Any, None] | None = work
+    async def _serve(self, first: Work) -> None:
+        following: Work | None = first
         while following is not None:
-            await following
+            work, order = following
+            await work(order)
             if self._dismissed or len(self._idle) >= MOST_IDLE:
                 return
-            waiting: asyncio.Future[Coroutine[Any, Any, None] | None] = self._loop.create_future()
+            waiting: asyncio.Future[Work | None] = self._loop.create_future()
             self._idle.append(waiting)
             following = await waiting

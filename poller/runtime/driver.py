@@ -160,15 +160,15 @@ class Driver:
     def _execute(self, command: Command) -> None:
         match command:
             case Receive():
-                self._crew.run(self._receive(command))
+                self._crew.run(self._receive, command)
             case Invoke(batch):
                 self._dispatcher.start(batch, partial(self._invoked, batch))
             case Delete(messages):
-                self._crew.run(self._delete(messages))
+                self._crew.run(self._delete, messages)
             case Settled() | LeaseLapsed():
                 pass  # told to the telemetry, which has seen it
             case ChangeVisibility():
-                self._crew.run(self._change_visibility(command))
+                self._crew.run(self._change_visibility, command)
             case Describe():
                 self._look = self._tasks.create_task(self._describe())
             case Hold(messages):

@@ -259,9 +259,9 @@ class StreamDriver:
                 self._waiting[batch.number] = batch
                 self._kit.calls.enter(partial(self._begin_call, batch.number))
             case Save():
-                self._kit.crew.run(self._save(command))
+                self._kit.crew.run(self._save, command)
             case SendDocument(discard):
-                self._kit.crew.run(self._send(discard))
+                self._kit.crew.run(self._send, discard)
             case Settled() | Discarded() | Gap():
                 pass  # told to the watch, which has seen it
             case Finished():
@@ -292,7 +292,7 @@ class StreamDriver:
     def _begin_fetch(self, order: Fetch) -> bool:
         if self._done:
             return False
-        self._kit.crew.run(self._fetch(order))
+        self._kit.crew.run(self._fetch, order)
         return True
 
     async def _fetch(self, order: Fetch) -> None:
