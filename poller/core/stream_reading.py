@@ -106,8 +106,11 @@ class Reading:
         if records and self._last is not None and sequence_value(records[0].sequence) <= self._last:
             last, first = self._last, records[0].offset
             # one without a number of its own has that of the record before it, which came with an earlier read
-            numbered = [one._replace(sequence=str(last)) if one.sequence == FIRST_SEQUENCE else one for one in records]
-            fresh = [one for one in numbered if one.sequence == str(last) and one.record]
+            fresh = [
+                record if sequence_value(record.sequence) > last else record._replace(sequence=str(last))
+                for record in records
+                if sequence_value(record.sequence) > last or record.sequence == FIRST_SEQUENCE
+            ]
             records = [record._replace(offset=first + place) for place, record in enumerate(fresh)]
         if not records:
             return records, 0
@@ -131,13 +134,15 @@ class Reading:
         if iterator is not None:
             self._iterator = iterator
             self._pinned()
-        if problem is SourceProblem.EXPIRED:
-            self._iterator = None
-        elif problem is SourceProblem.TRIMMED:
+        if problem is SourceProblem.TRIMMED:
             self._iterator = None
             if self._gap is None and self._at != TRIM_HORIZON:
                 self._gap = self._at
             self._at = TRIM_HORIZON
+        elif problem in _ITERATOR_LOST:
+            self._iterator = None
+            if (since := _older_than(self._at, self._source)) is not None:
+                self._since, self.passing_over = since, True
 
     def _pinned(self) -> None:
         """An iterator stands at the tip of that moment; should it expire, the pin says where to go on (STR-11)."""
@@ -152,4 +157,11 @@ def _first(start: Position, source: SourceKind, *, fresh: bool) -> tuple[Positio
     if start.kind is PositionKind.LATEST and fresh:
         return start, None
     at = Position(PositionKind.AT_TIMESTAMP, timestamp=start.timestamp)
-    return at, start.timestamp - COARSE if source is SourceKind.DYNAMODB else None
+    return at, _older_than(at, source)
+
+
+def _older_than(at: Position, source: SourceKind) -> float | None:
+    """Before which epoch second records are passed over that a read from there brings; None for none."""
+    return (
+        at.timestamp - COARSE if source is SourceKind.DYNAMODB and at.kind is PositionKind.AT_TIMESTAMP else None
+    )

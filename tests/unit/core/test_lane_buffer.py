@@ -105,7 +105,7 @@ def test_a_flush_waits_for_no_window() -> None:
 
 
 def test_bytes_to_the_byte() -> None:
-    """BAT-1, BAT-2: (c) the next record would make the event larger than 6,291,456 bytes; no window is waited for."""
+    """BAT-1, BAT-2: (c) the next record would make the event larger than 6,291,456 bytes, window or not."""
     half = (EVENT_LIMIT - OVERHEAD - 1) // 2
     rest = EVENT_LIMIT - OVERHEAD - 1 - half
     exact = buffer_of(record(1, size=half), record(2, size=rest), record(3, size=1), window=300.0)

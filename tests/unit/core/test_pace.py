@@ -48,7 +48,7 @@ def test_idle_shards_drift_apart() -> None:
 
 
 def test_a_large_answer_is_paid_for() -> None:
-    """STR-21: Kinesis gives 2 MB of data a second, which are a third more on the wire; after 10 MB it rests 5 s."""
+    """STR-21: Kinesis gives 2 MB of data a second, a third more on the wire; after 10 MB it rests 5 s."""
     pace = pace_of()
     pace.ended(behind=True, size=10 * 1024 * 1024 * 4 // 3)
     assert pace.due == pytest.approx(105.0, abs=0.01)
