@@ -14,10 +14,9 @@ from prometheus_client.metrics_core import Metric
 
 from poller.clock import Clock, SystemClock
 from poller.core.mapping import EventSourceMapping
-from poller.core.model import QueueGauges
 from poller.errors import ConfigurationError
 from poller.metrics_export import mapping_families, process_families
-from poller.metrics_stats import MappingStats, ProcessStats
+from poller.metrics_stats import Gauges, MappingStats, ProcessStats
 
 __all__ = ["MappingStats", "Metrics", "ProcessStats"]
 
@@ -91,7 +90,7 @@ class Metrics:
         self._collector = collector
         self.process = collector.process
 
-    def add(self, mapping: EventSourceMapping, read_gauges: Callable[[], QueueGauges]) -> MappingStats:
+    def add(self, mapping: EventSourceMapping, read_gauges: Callable[[], Gauges]) -> MappingStats:
         """Begins to count for a mapping: all its series are there from now on, at 0.
 
         `read_gauges` is called at each scrape, from the scraping thread. Raises ConfigurationError when another
@@ -100,6 +99,7 @@ class Metrics:
         stats = MappingStats(mapping, read_gauges, since=self.clock.now().mono)
         self._collector.add(stats)
         self._mappings[mapping.uuid] = stats
+        self.process.expect(mapping.source)
         if len(self._mappings) == MANY_MAPPINGS + 1:
             _log.warning(
                 "more than %d mappings: a scrape shows about 250 series for each",

@@ -1,11 +1,10 @@
-"""The metrics by name: what metrics_stats.py counts, rendered for Prometheus at scrape time.
+"""Rendering for Prometheus at scrape time: what metrics_stats.py counts, under the names of metrics_tables.py.
 
-One table names every family of a mapping; a new metric is a field there and a line here. Every label combination
-is shown from the moment a mapping is added, so that rates and alerts never meet a series that starts at 1.
+Every label combination is shown from the moment a mapping is added, so that rates and alerts never meet a series
+that starts at 1.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 from prometheus_client.metrics_core import (
@@ -15,187 +14,65 @@ from prometheus_client.metrics_core import (
     Metric,
 )
 
-from poller.core.model import Instant, MappingState, QueueGauges
-from poller.metrics_stats import Histogram, MappingStats, ProcessStats
+from poller.core.model import Instant
+from poller.core.stream_gauges import StreamGauges
+from poller.metrics_numbers import Histogram
+from poller.metrics_stats import Gauges, MappingStats, ProcessStats
+from poller.metrics_tables import COUNTERS, DISTRIBUTIONS, GAUGES, MOST_SHARDS, SHARD_GAUGES, ShardGauge
 from poller.version import __version__
 
-_Values: TypeAlias = float | Mapping[Any, float]
 _T = TypeVar("_T", float, Histogram)
+_Row: TypeAlias = tuple[MappingStats, list[str], Gauges]
 
-
-@dataclass(frozen=True, slots=True)
-class _Counter:
-    """A counter of a mapping; with `label`, `read` gives a value for each of the label's values."""
-
-    name: str
-    help: str
-    read: Callable[[MappingStats], _Values]
-    label: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Histogram:
-    """A histogram of a mapping."""
-
-    name: str
-    help: str
-    read: Callable[[MappingStats], Histogram | Mapping[Any, Histogram]]
-    label: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Gauge:
-    """A gauge of a mapping, read when asked; None means that the mapping has no such thing."""
-
-    name: str
-    help: str
-    read: Callable[[MappingStats, QueueGauges, Instant], _Values | None]
-    label: str | None = None
-
-
-def _queue_messages(stats: MappingStats, _gauges: QueueGauges, _now: Instant) -> _Values:
-    facts = stats.queue
-    if facts is None:
-        return {"visible": 0, "inflight": 0, "delayed": 0}
-    return {"visible": facts.visible, "inflight": facts.in_flight, "delayed": facts.delayed}
-
-
-def _fifo_groups(stats: MappingStats, gauges: QueueGauges, _now: Instant) -> _Values | None:
-    if not stats.mapping.arn.fifo:
-        return None
-    return {"active": gauges.groups_active, "waiting": gauges.groups_waiting, "blocked": gauges.groups_blocked}
-
-
-def _oldest_pending(_stats: MappingStats, gauges: QueueGauges, now: Instant) -> _Values:
-    since = gauges.oldest_pending_since
-    return 0.0 if since is None else max(0.0, now.mono - since)
-
-
-def _states(stats: MappingStats, _gauges: QueueGauges, _now: Instant) -> _Values:
-    return {state: float(state is stats.state) for state in MappingState}
-
-
-_COUNTERS = (
-    _Counter("esm_polls_total", "Receive calls that ended.", lambda s: s.polls, "outcome"),
-    _Counter("esm_polled_events_total", "Messages received (PolledEventCount).", lambda s: s.polled_events),
-    _Counter("esm_polled_bytes_total", "Bytes of the answers that brought messages.", lambda s: s.polled_bytes),
-    _Counter(
-        "esm_filtered_events_total",
-        "Messages removed by a filter (FilteredOutEventCount).",
-        lambda s: s.filtered_events,
-    ),
-    _Counter(
-        "esm_redelivered_events_total",
-        "Messages received again (receive count above 1).",
-        lambda s: s.redelivered_events,
-    ),
-    _Counter("esm_batches_total", "Batches closed, by what closed them.", lambda s: s.batches, "trigger"),
-    _Counter(
-        "esm_invocations_total",
-        "Batches handed to the function, by what came of it.",
-        lambda s: s.invocations,
-        "outcome",
-    ),
-    _Counter(
-        "esm_invoked_events_total",
-        "Messages in invocation attempts (InvokedEventCount).",
-        lambda s: s.invoked_events,
-    ),
-    _Counter(
-        "esm_failed_invoke_events_total",
-        "Messages that failed in an attempt (FailedInvokeEventCount).",
-        lambda s: s.failed_invoke_events,
-    ),
-    _Counter("esm_retries_total", "Batches kept and tried again.", lambda s: s.retries, "reason"),
-    _Counter(
-        "esm_deleted_events_total",
-        "Messages deleted after success (DeletedEventCount).",
-        lambda s: s.deleted_events,
-    ),
-    _Counter("esm_delete_failures_total", "Entries whose deletion was refused.", lambda s: s.delete_failures),
-    _Counter(
-        "esm_released_events_total", "Messages given back by visibility.", lambda s: s.released_events, "reason"
-    ),
-    _Counter(
-        "esm_visibility_extensions_total",
-        "Heartbeats, one for each message.",
-        lambda s: s.visibility_extensions,
-        "outcome",
-    ),
-    _Counter(
-        "esm_visibility_lost_events_total",
-        "Messages done after their receipt had run out: likely duplicates.",
-        lambda s: s.visibility_lost_events,
-    ),
-    _Counter(
-        "esm_event_loop_blocked_seconds_total",
-        "Seconds for which the mapping's handler blocked the event loop.",
-        lambda s: s.loop_blocked_seconds,
-    ),
-    _Counter("esm_worker_restarts_total", "Drivers started again.", lambda s: s.worker_restarts, "reason"),
-)
-
-_HISTOGRAMS = (
-    _Histogram("esm_poll_duration_seconds", "Time in a receive call.", lambda s: s.poll_duration),
-    _Histogram("esm_batch_events", "Messages of a batch at its first dispatch.", lambda s: s.batch_events),
-    _Histogram("esm_batch_bytes", "Bytes of the event at its first dispatch.", lambda s: s.batch_bytes),
-    _Histogram("esm_batch_wait_seconds", "From the first message buffered to dispatch.", lambda s: s.batch_wait),
-    _Histogram("esm_event_age_seconds", "From sending to the first dispatch.", lambda s: s.event_age),
-    _Histogram(
-        "esm_invocation_duration_seconds", "Time in the function.", lambda s: s.invocation_duration, "outcome"
-    ),
-)
-
-_GAUGES = (
-    _Gauge("esm_pollers", "Receive calls under way (ProvisionedPollers).", lambda _s, g, _n: g.polls),
-    _Gauge("esm_buffered_events", "Messages received and not yet dispatched.", lambda _s, g, _n: g.buffered),
-    _Gauge("esm_buffered_bytes", "Bytes received and not yet dispatched.", lambda _s, g, _n: g.buffered_bytes),
-    _Gauge("esm_inflight_invocations", "Invocations running.", lambda _s, g, _n: g.in_flight_batches),
-    _Gauge("esm_inflight_events", "Messages in running invocations.", lambda _s, g, _n: g.in_flight_messages),
-    _Gauge("esm_concurrency_limit", "Invocations allowed at once, now.", lambda _s, g, _n: g.limit),
-    _Gauge("esm_oldest_pending_seconds", "Age of the oldest message held and not done.", _oldest_pending),
-    _Gauge("esm_queue_messages", "Approximate messages in the queue, as SQS told last.", _queue_messages, "state"),
-    _Gauge("esm_fifo_groups", "Message groups in our hands.", _fifo_groups, "state"),
-    _Gauge(
-        "esm_last_poll_timestamp_seconds", "The last receive that succeeded.", lambda s, _g, _n: s.last_poll_at
-    ),
-    _Gauge(
-        "esm_last_success_timestamp_seconds",
-        "The last invocation with a success in it.",
-        lambda s, _g, _n: s.last_success_at,
-    ),
-    _Gauge("esm_mapping_state", "1 for the state that the mapping is in.", _states, "state"),
-)
+_MAPPING = ("mapping", "source")
 
 
 def mapping_families(mappings: Iterable[MappingStats], now: Instant) -> Iterator[Metric]:
-    """Every family of the tables above, with one series for each of these mappings and label values."""
-    rows = [(stats, [stats.name, stats.mapping.source.value], stats.gauges()) for stats in mappings]
-    for counter in _COUNTERS:
-        family = CounterMetricFamily(counter.name, counter.help, labels=_labels(counter.label))
+    """Every family of the tables, with one series for each of these mappings and label values."""
+    rows: list[_Row] = [(stats, [stats.name, stats.mapping.source.value], stats.gauges()) for stats in mappings]
+    for counter in COUNTERS:
+        family = CounterMetricFamily(counter.name, counter.help, labels=(*_MAPPING, *counter.labels))
         for stats, labels, _ in rows:
             for more, value in _spread(counter.read(stats)):
                 family.add_metric([*labels, *more], value)
         yield family
-    for histogram in _HISTOGRAMS:
-        shown = HistogramMetricFamily(histogram.name, histogram.help, labels=_labels(histogram.label))
+    for distribution in DISTRIBUTIONS:
+        names = (*_MAPPING, *distribution.labels)
+        shown = HistogramMetricFamily(distribution.name, distribution.help, labels=names)
         for stats, labels, _ in rows:
-            for more, observed in _spread(histogram.read(stats)):
+            for more, observed in _spread(distribution.read(stats)):
                 _add_histogram(shown, [*labels, *more], observed)
         yield shown
-    for gauge in _GAUGES:
-        level = GaugeMetricFamily(gauge.name, gauge.help, labels=_labels(gauge.label))
+    for gauge in GAUGES:
+        level = GaugeMetricFamily(gauge.name, gauge.help, labels=(*_MAPPING, *gauge.labels))
         for stats, labels, gauges in rows:
-            values = gauge.read(stats, gauges, now)
-            for more, value in () if values is None else _spread(values):
+            for more, value in _spread(gauge.read(stats, gauges, now)):
                 level.add_metric([*labels, *more], value)
         yield level
+    for shard_gauge in SHARD_GAUGES:
+        yield _of_shards(shard_gauge, rows, now)
     info = GaugeMetricFamily(
-        "esm_mapping_info", "What the mapping is.", labels=[*_labels(None), "uuid", "function", "source_arn"]
+        "esm_mapping_info", "What the mapping is.", labels=[*_MAPPING, "uuid", "function", "source_arn"]
     )
     for stats, labels, _ in rows:
         info.add_metric([*labels, stats.mapping.uuid, stats.mapping.function_name, stats.mapping.arn.text], 1)
     yield info
+
+
+def _of_shards(gauge: ShardGauge, rows: Sequence[_Row], now: Instant) -> Metric:
+    family = GaugeMetricFamily(gauge.name, gauge.help, labels=_MAPPING)
+    for stats, values, gauges in rows:
+        if not isinstance(gauges, StreamGauges) or (worst := gauge.worst(stats, gauges, now)) is None:
+            continue
+        family.add_metric(values, worst)
+        if len(gauges.shards) > MOST_SHARDS:
+            continue
+        labels = dict(zip(_MAPPING, values, strict=True))
+        for shard, standing in gauges.shards.items():
+            value = gauge.each(standing, now)
+            if value is not None:
+                family.add_sample(gauge.name, {**labels, "shard": shard}, value)
+    return family
 
 
 def process_families(process: ProcessStats) -> Iterator[Metric]:
@@ -222,13 +99,14 @@ def process_families(process: ProcessStats) -> Iterator[Metric]:
     yield build
 
 
-def _labels(label: str | None) -> list[str]:
-    return ["mapping", "source"] if label is None else ["mapping", "source", label]
-
-
-def _spread(values: _T | Mapping[Any, _T]) -> list[tuple[tuple[str, ...], _T]]:
+def _spread(values: _T | Mapping[Any, _T] | None) -> list[tuple[tuple[str, ...], _T]]:
+    """Values with those of their own labels; nothing for None."""
+    if values is None:
+        return []
     if isinstance(values, Mapping):
-        return [((str(key),), value) for key, value in values.items()]
+        return [
+            (tuple(map(str, key)) if isinstance(key, tuple) else (str(key),), one) for key, one in values.items()
+        ]
     return [((), values)]
 
 

@@ -4,50 +4,46 @@ An update is an addition on a slot, no lock and no label lookup: one thread (the
 in another thread may read a sum that is one batch behind its parts. metrics_export.py renders these objects.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from poller.core.fact import Word
-from poller.core.mapping import EventSourceMapping
+from poller.core.mapping import DestinationKind, EventSourceMapping
 from poller.core.messages import InvocationOutcome, ReleaseReason
-from poller.core.model import BatchTrigger, MappingState, QueueFacts, QueueGauges, SourceProblem
+from poller.core.model import BatchTrigger, MappingState, QueueFacts, QueueGauges, SourceKind, SourceProblem
+from poller.core.stream_gauges import NO_STREAM_GAUGES, StreamGauges
+from poller.metrics_numbers import (
+    AGE_SECONDS,
+    BATCH_BYTES,
+    BATCH_EVENTS,
+    CHECKPOINT_SECONDS,
+    INVOCATION_SECONDS,
+    LAG_SECONDS,
+    POLL_SECONDS,
+    REQUEST_SECONDS,
+    WAIT_SECONDS,
+    Histogram,
+    Rate,
+)
 
-POLL_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 25.0)
-# The boundaries of OpenTelemetry's messaging.process.duration, continued to Lambda's longest timeout.
-INVOCATION_SECONDS = (
-    *(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0),
-    *(30.0, 60.0, 300.0, 900.0),
-)
-BATCH_EVENTS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0, 5_000.0, 10_000.0)
-BATCH_BYTES = tuple(float(1 << bits) for bits in range(10, 24))
-WAIT_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
-AGE_SECONDS = (
-    0.01,
-    0.05,
-    0.1,
-    0.5,
-    1.0,
-    5.0,
-    10.0,
-    30.0,
-    60.0,
-    300.0,
-    900.0,
-    3_600.0,
-    14_400.0,
-    86_400.0,
-    345_600.0,
-)
-REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 25.0)
-LAG_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+Gauges: TypeAlias = QueueGauges | StreamGauges
 
 AWS_OPERATIONS = {
-    "sqs": ("ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch", "GetQueueAttributes"),
+    SourceKind.SQS: (
+        "sqs",
+        ("ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch", "GetQueueAttributes"),
+    ),
+    SourceKind.KINESIS: (
+        "kinesis",
+        ("GetRecords", "GetShardIterator", "ListShards", "DescribeStreamSummary"),
+    ),
+    SourceKind.DYNAMODB: ("dynamodbstreams", ("GetRecords", "GetShardIterator", "DescribeStream")),
 }
-"""The calls whose series are there from the start, by service; others appear with their first call."""
+"""By source: the service and its calls whose series are there from the first mapping on; others appear with their
+first call."""
 
-RATE_SECONDS = 10
+_OF_STREAMS = frozenset({SourceProblem.EXPIRED, SourceProblem.TRIMMED})
 
 
 class PollOutcome(Word):
@@ -81,64 +77,31 @@ class RestartReason(Word):
     CRASH = "crash"
 
 
-class Histogram:
-    """Counts by upper bound (inclusive) and their sum; `counts` has one place more than `bounds`, for the rest."""
+class DiscardedFor(Word):
+    """The `reason` label of esm_discarded_events_total."""
 
-    __slots__ = ("bounds", "counts", "total")
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
-
-    def observe(self, value: float) -> None:
-        """Adds one observation."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
-
-    def observe_all(self, values: list[float]) -> None:
-        """Adds several; in one step when all fall between the same bounds, as the ages of a batch mostly do."""
-        place = bisect_left(self.bounds, min(values))
-        if place == bisect_left(self.bounds, max(values)):
-            self.counts[place] += len(values)
-            self.total += sum(values)
-        else:
-            for value in values:
-                self.observe(value)
-
-    @property
-    def count(self) -> int:
-        """How many observations there were."""
-        return sum(self.counts)
+    RETRIES = "retries"
+    AGE = "age"
+    NON_RETRYABLE = "non_retryable"
+    OVERSIZE = "oversize"
 
 
-class Rate:
-    """Events a second over the last ten seconds: a ring of one count for each second."""
+class GapReason(Word):
+    """The `reason` label of esm_gaps_total: why records were never read."""
 
-    __slots__ = ("_counts", "_seconds", "_since")
+    TRIMMED = "trimmed"
+    SHARD_LOST = "shard_lost"
+    STREAM_REMADE = "stream_remade"
 
-    def __init__(self, since: float) -> None:
-        """`since` is the monotonic second at which counting began."""
-        self._since = since
-        self._seconds = [-1] * RATE_SECONDS
-        self._counts = [0] * RATE_SECONDS
 
-    def add(self, count: int, mono: float) -> None:
-        """Counts `count` events at this moment."""
-        second = int(mono)
-        place = second % RATE_SECONDS
-        if self._seconds[place] != second:
-            self._counts[place] = 0
-            self._seconds[place] = second
-        self._counts[place] += count
+class LeaseEvent(Word):
+    """The `event` label of esm_lease_events_total."""
 
-    def per_second(self, mono: float) -> float:
-        """The mean over what has passed of the last ten seconds, at least one second."""
-        oldest = int(mono) - RATE_SECONDS + 1
-        total = sum(
-            count for second, count in zip(self._seconds, self._counts, strict=True) if oldest <= second <= mono
-        )
-        return total / max(1.0, mono - max(float(oldest), self._since))
+    ACQUIRED = "acquired"
+    RENEW_FAILED = "renew_failed"
+    LOST = "lost"
+    RELEASED = "released"
+    STOLEN = "stolen"
 
 
 def _histograms(bounds: Sequence[float]) -> dict[InvocationOutcome, Histogram]:
@@ -150,24 +113,55 @@ def _histogram(bounds: Sequence[float]) -> Callable[[], Histogram]:
 
 
 @dataclass(slots=True, eq=False)
+class StreamStats:
+    """What is counted beside for a mapping of a stream.
+
+    For core/liveness.py, in monotonic seconds: `heard_at` is when a read of a shard last began or ended, by its
+    id, `chore_failed_at` when something that has to be done before a shard can be read (its row taken) or after
+    it (its end written) last failed.
+    """
+
+    heard_at: dict[str, float] = field(default_factory=dict)
+    chore_failed_at: float | None = None
+
+    bisections: int = 0
+    checkpoints: dict[CallOutcome, int] = field(default_factory=lambda: dict.fromkeys(CallOutcome, 0))
+    checkpoint_duration: Histogram = field(default_factory=_histogram(CHECKPOINT_SECONDS))
+    discarded_events: dict[DiscardedFor, int] = field(default_factory=lambda: dict.fromkeys(DiscardedFor, 0))
+    dropped_events: int = 0
+    destination_events: int = 0
+    destination_deliveries: dict[tuple[DestinationKind, CallOutcome], int] = field(
+        default_factory=lambda: {(kind, outcome): 0 for kind in DestinationKind for outcome in CallOutcome}
+    )
+    gaps: dict[GapReason, int] = field(default_factory=lambda: dict.fromkeys(GapReason, 0))
+    lease_events: dict[LeaseEvent, int] = field(default_factory=lambda: dict.fromkeys(LeaseEvent, 0))
+
+    @property
+    def discarded(self) -> int:
+        """Records that were given up, for whatever reason."""
+        return sum(self.discarded_events.values())
+
+
+@dataclass(slots=True, eq=False)
 class MappingStats:
     """Everything counted for one mapping; metrics_export.py says under which name each field is shown.
 
     `read_gauges` is called from the thread that scrapes. `since` and `waiting_since` are monotonic seconds, fields
     that end in `_at` epoch seconds, 0 for never. `waiting_since` is when a receive last succeeded or polling began
-    again, for core/liveness.py.
+    again, for core/liveness.py. `stream` is there for mappings of streams only.
     """
 
     mapping: EventSourceMapping
-    read_gauges: Callable[[], QueueGauges]
+    read_gauges: Callable[[], Gauges]
     since: float
     state: MappingState = MappingState.CREATING
     finished: bool = False
     crashed: str | None = None
     waiting_since: float = field(init=False)
     rate: Rate = field(init=False)
-    last_gauges: QueueGauges | None = None
+    last_gauges: Gauges | None = None
     queue: QueueFacts | None = None
+    stream: StreamStats | None = None
 
     polls: dict[PollOutcome, int] = field(default_factory=lambda: dict.fromkeys(PollOutcome, 0))
     poll_duration: Histogram = field(default_factory=_histogram(POLL_SECONDS))
@@ -210,16 +204,18 @@ class MappingStats:
     def __post_init__(self) -> None:
         self.waiting_since = self.since
         self.rate = Rate(self.since)
+        if self.mapping.source is not SourceKind.SQS:
+            self.stream = StreamStats()
 
     @property
     def name(self) -> str:
         """The `mapping` label: the configured name, else the UUID."""
         return self.mapping.name or self.mapping.uuid
 
-    def gauges(self) -> QueueGauges:
-        """How the queue's machine stands; the reading before, should the machine be in the middle of a step.
+    def gauges(self) -> Gauges:
+        """How the machine or machines stand; the reading before, should one be in the middle of a step.
 
-        The machine belongs to another thread: a reading that meets a change under its hands may fail in any way
+        They belong to another thread: a reading that meets a change under its hands may fail in any way
         (mostly RuntimeError), is tried again, and must not make a scrape fail.
         """
         for _ in range(5):
@@ -228,7 +224,7 @@ class MappingStats:
                 break
             except Exception:  # noqa: BLE001, S112 - any failure may be the race described above
                 continue
-        return self.last_gauges or NO_GAUGES
+        return self.last_gauges or (NO_GAUGES if self.stream is None else NO_STREAM_GAUGES)
 
 
 NO_GAUGES = QueueGauges(
@@ -259,12 +255,15 @@ class ProcessStats:
         self.started = False
         self.loop_lag = Histogram(LAG_SECONDS)
         self.config_reloads = dict.fromkeys(CallOutcome, 0)
-        self.aws_requests = {
-            (service, operation, outcome): Histogram(REQUEST_SECONDS)
-            for service, operations in AWS_OPERATIONS.items()
-            for operation in operations
-            for outcome in ("success", *(problem.value for problem in SourceProblem))
-        }
+        self.aws_requests: dict[tuple[str, str, str], Histogram] = {}
+
+    def expect(self, source: SourceKind) -> None:
+        """Calls to this kind of source will be made: their series are there from now on, at 0."""
+        service, operations = AWS_OPERATIONS[source]
+        problems = [one for one in SourceProblem if source is not SourceKind.SQS or one not in _OF_STREAMS]
+        for operation in operations:
+            for outcome in ("success", *problems):
+                self.aws_requests.setdefault((service, operation, str(outcome)), Histogram(REQUEST_SECONDS))
 
     def aws_request(self, service: str, operation: str, outcome: str, seconds: float) -> None:
         """One call of AWS ended; `outcome` is "success" or a SourceProblem."""

@@ -65,19 +65,25 @@ def fetch(url: str) -> JsonObject:
 
 
 def table(status: JsonObject) -> RenderableType:
-    """The table of a body of /v1/mappings, with the last error of each mapping below; fits 80 columns."""
+    """The table of a body of /v1/mappings, with the last error of each mapping below; fits 80 columns.
+
+    With a stream among the mappings it tells what was given up, and how many shards are read and how many of them
+    stand still, where it otherwise tells what failed: of a queue that comes back, and is a retry then.
+    """
     mappings = status["mappings"]
     if not mappings:
         return Text("no mappings")
+    streams = any("shards" in mapping for mapping in mappings)
+    own = ("re-\ntries", "given\nup", "shards\n/stuck") if streams else ("failed", "retries")
     # numbers keep their full width; the name and the last result share what is left
     view = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold", expand=True)
     view.add_column("name", no_wrap=True, overflow="ellipsis", ratio=4)
     view.add_column("state", no_wrap=True)
-    for heading in ("in/s", "lag", "in\nflight", "batch", "ok", "failed", "retries"):
+    for heading in ("in/s", "lag", "in\nflight", "batch", "ok", *own):
         view.add_column(heading, justify="right", no_wrap=True, vertical="bottom")
     view.add_column("last\nresult", no_wrap=True, overflow="ellipsis", ratio=3)
     for mapping in mappings:
-        view.add_row(*_row(mapping))
+        view.add_row(*_row(mapping, streams=streams))
     errors = [_error_line(mapping) for mapping in mappings if mapping.get("last_error")]
     return Group(Constrain(view, _WIDEST), *errors)
 
@@ -87,11 +93,12 @@ def show(status: JsonObject, console: Console) -> None:
     console.print(table(status))
 
 
-def _row(mapping: JsonObject) -> list[Text]:
+def _row(mapping: JsonObject, *, streams: bool) -> list[Text]:
     state = "Finished" if mapping.get("finished") else str(mapping.get("state", "?"))
     result = str(mapping.get("last_result") or "-")
-    failed = int(mapping.get("failed", 0))
     average = mapping.get("batch_size_average")
+    retries = Text(_short(mapping.get("retries", 0)))
+    own = [retries, *_stream_cells(mapping)] if streams else [_bad(int(mapping.get("failed", 0))), retries]
     return [
         _plain(mapping.get("name", "?")),
         Text(state, style=_STATE_STYLES.get(state, "yellow")),
@@ -100,14 +107,36 @@ def _row(mapping: JsonObject) -> list[Text]:
         Text(f"{_short(mapping.get('in_flight', 0))}"),
         Text("-" if average is None else _short(float(average))),
         Text(_short(mapping.get("ok", 0))),
-        Text(_short(failed), style="red" if failed else ""),
-        Text(_short(mapping.get("retries", 0))),
+        *own,
         Text(result.replace("_", " "), style="" if result in {"-", "success"} else "red"),
     ]
 
 
+def _stream_cells(mapping: JsonObject) -> list[Text]:
+    """What was given up; how many shards are read, and how many of them stand still behind a failing batch."""
+    shards = mapping.get("shards")
+    if not isinstance(shards, dict):
+        return [Text("-"), Text("-")]
+    stuck = int(shards.get("blocked", 0))
+    read = Text(f"{int(shards.get('reading', 0)) + stuck}")
+    return [
+        _bad(int(mapping.get("discarded", 0))),
+        Text.assemble(read, (f"/{stuck}", "red")) if stuck else read,
+    ]
+
+
+def _bad(count: int) -> Text:
+    return Text(_short(count), style="red" if count else "")
+
+
 def _lag(mapping: JsonObject) -> str:
-    """Messages that wait in the queue; and how old the oldest in our hands is, once that is a second."""
+    """Of a queue, the messages that wait in it, and how old the oldest in our hands is, once that is a second. Of
+    a stream, the age of the last record handed to the function, or how far reading is behind, whichever is worse.
+    """
+    if "shards" in mapping:
+        behind = mapping.get("behind_latest_seconds")
+        lag = max(float(mapping.get("iterator_age_seconds") or 0), float(behind or 0))
+        return _duration(lag) if lag >= 1 else "0s"
     waiting = mapping.get("queue_messages")
     parts = [] if waiting is None else [_short(waiting)]
     if (age := float(mapping.get("oldest_pending_seconds", 0))) >= 1:

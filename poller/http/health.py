@@ -4,14 +4,18 @@ It reads shared objects only and may run in another thread, with an event loop o
 a handler blocks the main one.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
-from poller.core.liveness import LivenessFacts, stuck
+from poller.core.liveness import POLL_DEADLINE, LivenessFacts, stuck
 from poller.core.model import MappingState
+from poller.core.stream_gauges import StreamGauges
 from poller.http import answers
 from poller.metrics import Metrics
-from poller.metrics_stats import MappingStats
+from poller.metrics_stats import MappingStats, StreamStats
 
 _ON_THE_WAY = frozenset({MappingState.CREATING, MappingState.ENABLING, MappingState.UPDATING})
 
@@ -21,7 +25,7 @@ def stuck_mappings(metrics: Metrics) -> list[str]:
     now = metrics.clock.now().mono
     lines = []
     for stats in metrics.mappings():
-        reason = stuck(_facts(stats), now)
+        reason = stuck(_facts(stats, now), now)
         if reason is not None:
             lines.append(f"{stats.name}: {reason}")
     return lines
@@ -76,9 +80,9 @@ def _verdict(problems: list[str]) -> web.Response:
     return answers.text("ok\n")
 
 
-def _facts(stats: MappingStats) -> LivenessFacts:
+def _facts(stats: MappingStats, now: float) -> LivenessFacts:
     gauges = stats.gauges()
-    return LivenessFacts(
+    facts = LivenessFacts(
         state=stats.state,
         finished=stats.finished,
         polling=gauges.polling,
@@ -88,3 +92,26 @@ def _facts(stats: MappingStats) -> LivenessFacts:
         invocation_timeout=stats.mapping.handler.timeout,
         crashed=stats.crashed,
     )
+    if stats.stream is None or not isinstance(gauges, StreamGauges):
+        return facts
+    failed_at = stats.stream.chore_failed_at
+    return replace(
+        facts,
+        polling=gauges.polling or (failed_at is not None and now - failed_at <= POLL_DEADLINE),
+        operation="GetRecords",
+        invoking_shard=_first_of({key: shard.invoking_since for key, shard in gauges.shards.items()})[0],
+        silent=_silent(stats.stream, gauges),
+    )
+
+
+def _silent(stats: StreamStats, gauges: StreamGauges) -> tuple[str, float] | None:
+    heard = {key: stats.heard_at.get(key) for key, shard in gauges.shards.items() if shard.polling}
+    shard, since = _first_of(heard)
+    return None if since is None else (shard, since)
+
+
+def _first_of(moments: Mapping[str, float | None]) -> tuple[str, float | None]:
+    """The shard with the earliest moment; none of that name where none has one."""
+    known = [(moment, key) for key, moment in moments.items() if moment is not None]
+    since, shard = min(known, default=(None, ""))
+    return shard, since

@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from poller.core.model import Instant, JsonObject
+from poller.core.model import Instant, JsonObject, QueueGauges
+from poller.core.stream_gauges import NO_STREAM_GAUGES, StreamGauges
 from poller.http import answers
 from poller.metrics import Metrics
-from poller.metrics_stats import MappingStats
+from poller.metrics_stats import Gauges, MappingStats, StreamStats
 from poller.version import __version__
 
 
@@ -20,11 +21,10 @@ def mappings_status(metrics: Metrics) -> JsonObject:
 def mapping_status(stats: MappingStats, now: Instant) -> JsonObject:
     """How one mapping stands.
 
-    `in_per_second`: messages received, over the last 10 s. `oldest_pending_seconds`: age of the oldest message in
-    our hands; `queue_messages`: visible in the queue, as SQS told last (null: not yet). `in_flight`, `ok`,
-    `failed`, `retries` and `deleted` count messages; `retries` are those that came again or were tried again.
-    `last_result` is the outcome of the last invocation ("" before the first); `last_error` is null or
-    `{"message", "at"}`.
+    `in_per_second`: messages or records read, over the last 10 s. `oldest_pending_seconds`: age of the oldest one
+    in our hands. `in_flight`, `ok`, `failed` and `retries` count messages or records; `retries` are those that
+    came again or were tried again. `last_result` is the outcome of the last invocation ("" before the first);
+    `last_error` is null or `{"message", "at"}`.
     """
     gauges = stats.gauges()
     mapping = stats.mapping
@@ -40,8 +40,6 @@ def mapping_status(stats: MappingStats, now: Instant) -> JsonObject:
         "function": mapping.function_name,
         "in_per_second": round(stats.rate.per_second(now.mono), 1),
         "oldest_pending_seconds": 0.0 if since is None else round(max(0.0, now.mono - since), 3),
-        "queue_messages": None if stats.queue is None else stats.queue.visible,
-        "polls_in_flight": gauges.polls,
         "in_flight": gauges.in_flight_messages,
         "in_flight_batches": gauges.in_flight_batches,
         "limit": gauges.limit,
@@ -49,11 +47,37 @@ def mapping_status(stats: MappingStats, now: Instant) -> JsonObject:
         "ok": stats.succeeded_events,
         "failed": stats.failed_invoke_events,
         "retries": stats.retried_events,
-        "deleted": stats.deleted_events,
+        **(_queue_status(stats, gauges) if stats.stream is None else _stream_status(stats.stream, gauges)),
         "last_result": stats.last_result,
         "last_error": None
         if not stats.last_error
         else {"message": stats.last_error, "at": _iso(stats.last_error_at)},
+    }
+
+
+def _queue_status(stats: MappingStats, gauges: Gauges) -> JsonObject:
+    """`queue_messages`: visible in the queue, as SQS told last (null: not yet). `deleted` counts messages."""
+    return {
+        "queue_messages": None if stats.queue is None else stats.queue.visible,
+        "polls_in_flight": gauges.polls if isinstance(gauges, QueueGauges) else 0,
+        "deleted": stats.deleted_events,
+    }
+
+
+def _stream_status(stats: StreamStats, gauges: Gauges) -> JsonObject:
+    """`shards` counts them by state. `iterator_age_seconds` is the age of the last record handed to the function
+    and `behind_latest_seconds` how far reading is behind (null: not told), each of the shard where it is worst.
+    `discarded` counts records that were given up; `dropped` those of them of which no destination has a document.
+    """
+    gauges = gauges if isinstance(gauges, StreamGauges) else NO_STREAM_GAUGES
+    behind = gauges.behind
+    return {
+        "shards": {state.value: count for state, count in gauges.states.items()},
+        "iterator_age_seconds": round(gauges.iterator_age, 3),
+        "behind_latest_seconds": None if behind is None else round(behind, 3),
+        "bisections": stats.bisections,
+        "discarded": stats.discarded,
+        "dropped": stats.dropped_events,
     }
 
 

@@ -133,7 +133,9 @@ def test_no_family_of_a_mapping_is_missing_from_the_list_above():
 
 
 def test_the_series_of_the_process_are_there_at_zero():
-    shown = families(make_metrics())
+    metrics = make_metrics()
+    metrics.add(make_mapping(), no_gauges)
+    shown = families(metrics)
 
     calls = {
         (sample.labels["service"], sample.labels["operation"], sample.labels["outcome"]): sample.value

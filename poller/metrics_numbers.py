@@ -1,0 +1,83 @@
+"""The shapes of what is counted: histograms with their bounds, and a rate. Plain numbers, no lock, no labels."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+POLL_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 25.0)
+# The boundaries of OpenTelemetry's messaging.process.duration, continued to Lambda's longest timeout.
+INVOCATION_SECONDS = (
+    *(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0),
+    *(30.0, 60.0, 300.0, 900.0),
+)
+BATCH_EVENTS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0, 5_000.0, 10_000.0)
+BATCH_BYTES = tuple(float(1 << bits) for bits in range(10, 24))
+WAIT_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+AGE_SECONDS = (
+    *(0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0),
+    *(900.0, 3_600.0, 14_400.0, 86_400.0, 345_600.0),
+)
+REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 25.0)
+LAG_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+CHECKPOINT_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+RATE_SECONDS = 10
+
+
+class Histogram:
+    """Counts by upper bound (inclusive) and their sum; `counts` has one place more than `bounds`, for the rest."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Adds one observation."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def observe_all(self, values: list[float]) -> None:
+        """Adds several; in one step when all fall between the same bounds, as the ages of a batch mostly do."""
+        place = bisect_left(self.bounds, min(values))
+        if place == bisect_left(self.bounds, max(values)):
+            self.counts[place] += len(values)
+            self.total += sum(values)
+        else:
+            for value in values:
+                self.observe(value)
+
+    @property
+    def count(self) -> int:
+        """How many observations there were."""
+        return sum(self.counts)
+
+
+class Rate:
+    """Events a second over the last ten seconds: a ring of one count for each second."""
+
+    __slots__ = ("_counts", "_seconds", "_since")
+
+    def __init__(self, since: float) -> None:
+        """`since` is the monotonic second at which counting began."""
+        self._since = since
+        self._seconds = [-1] * RATE_SECONDS
+        self._counts = [0] * RATE_SECONDS
+
+    def add(self, count: int, mono: float) -> None:
+        """Counts `count` events at this moment."""
+        second = int(mono)
+        place = second % RATE_SECONDS
+        if self._seconds[place] != second:
+            self._counts[place] = 0
+            self._seconds[place] = second
+        self._counts[place] += count
+
+    def per_second(self, mono: float) -> float:
+        """The mean over what has passed of the last ten seconds, at least one second."""
+        oldest = int(mono) - RATE_SECONDS + 1
+        total = sum(
+            count for second, count in zip(self._seconds, self._counts, strict=True) if oldest <= second <= mono
+        )
+        return total / max(1.0, mono - max(float(oldest), self._since))
