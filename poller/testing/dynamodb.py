@@ -16,7 +16,7 @@ from poller.testing.dynamodb_errors import DynamoDbError, invalid, invalid_value
 from poller.testing.dynamodb_shards import FIRST_SEQUENCE, RETENTION, VIEW_TYPES, Stream
 from poller.testing.dynamodb_streams import DynamoDbStreams
 from poller.testing.dynamodb_table import KeySchema, Table
-from poller.testing.dynamodb_values import check_fields
+from poller.testing.dynamodb_values import check_fields, read_limit
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9_.-]{3,255}")
 _CREATE: Final = frozenset(
@@ -133,7 +133,7 @@ class DynamoDb:
 
     def _list_tables(self, now: Instant, request: JsonObject) -> JsonObject:
         check_fields("ListTables", request, frozenset({"ExclusiveStartTableName", "Limit"}))
-        limit, after = request.get("Limit") or 100, request.get("ExclusiveStartTableName") or ""
+        limit, after = read_limit(request, 100), request.get("ExclusiveStartTableName") or ""
         found = sorted(name for name in self.tables if name > after)
         answer: JsonObject = {"TableNames": found[:limit]}
         return answer if len(found) <= limit else answer | {"LastEvaluatedTableName": found[limit - 1]}
@@ -224,6 +224,8 @@ def _read_schema(request: JsonObject) -> KeySchema:
     try:
         defined = {d["AttributeName"]: d["AttributeType"] for d in request["AttributeDefinitions"]}
         roles = {element["KeyType"]: element["AttributeName"] for element in request["KeySchema"]}
+        if not all(isinstance(word, str) for word in (*defined.values(), *roles.values())):
+            raise wrong_type("KeySchema or AttributeDefinitions")
     except (KeyError, TypeError) as error:
         raise invalid("KeySchema and AttributeDefinitions are needed") from error
     names = [roles[role] for role in ("HASH", "RANGE") if role in roles]
@@ -249,6 +251,6 @@ def _read_view(request: JsonObject) -> str | None:
         if view is not None:
             raise invalid_value("StreamViewType must not be given when the stream is disabled")
         return None
-    if view not in VIEW_TYPES:
+    if not isinstance(view, str) or view not in VIEW_TYPES:
         raise invalid_value(f"Invalid StreamViewType {view} for a stream that is enabled")
-    return str(view)
+    return view

@@ -1,6 +1,7 @@
 """The item operations: PutItem, UpdateItem, DeleteItem, GetItem, BatchWriteItem, Query, Scan."""
 
 import bisect
+import sys
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from poller.testing.dynamodb_errors import condition_failed, invalid, not_done_h
 from poller.testing.dynamodb_syntax import Tokens, Words
 from poller.testing.dynamodb_table import Table, hash_value
 from poller.testing.dynamodb_updates import parse_update, updated
-from poller.testing.dynamodb_values import LARGEST_ITEM, Item, check_fields, item_size, read_item
+from poller.testing.dynamodb_values import LARGEST_ITEM, Item, check_fields, item_size, read_item, read_limit
 
 _PAGE_BYTES: Final = 1024 * 1024
 _CONDITIONED: Final = {"ConditionExpression", "ExpressionAttributeNames", "ExpressionAttributeValues",
@@ -120,6 +121,8 @@ def batch_write_item(now: Instant, find: Callable[[Any], Table], request: JsonOb
     seen: set[tuple[str, ...]] = set()
     for name, entries in by_table.items():
         table = find(name)
+        if not isinstance(entries, list):
+            raise wrong_type("RequestItems")
         for entry in entries:
             match entry:
                 case {"PutRequest": {"Item": given}}:
@@ -163,9 +166,7 @@ def query(now: Instant, table: Table, request: JsonObject) -> JsonObject:
 def _page(table: Table, items: list[Item], request: JsonObject, *, forward: bool) -> JsonObject:
     order = table.schema.order
     items.sort(key=order)
-    start, limit = request.get("ExclusiveStartKey"), request.get("Limit")
-    if limit is not None and (type(limit) is not int or limit < 1):
-        raise invalid(f"Limit must be at least 1, not {limit}")
+    start, limit = request.get("ExclusiveStartKey"), read_limit(request, sys.maxsize)
     if start is not None:
         place = order(table.schema.read(start))
         if forward:

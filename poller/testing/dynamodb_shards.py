@@ -207,5 +207,5 @@ class Stream:
         }
         if service:
             record["userIdentity"] = SERVICE
+        # An open shard closes long before its newest record is trimmed: when to look again stays as it is.
         shard.changes.append(Change(sequence, now.mono, size, record))
-        self._due = min(self._due, now.mono + RETENTION)

@@ -11,9 +11,9 @@ from typing import Any, Final
 import orjson
 
 from poller.core.model import Instant, JsonObject
-from poller.testing.dynamodb_errors import DynamoDbError, invalid, invalid_value, not_found, wrong_type
+from poller.testing.dynamodb_errors import DynamoDbError, invalid, invalid_value, not_found
 from poller.testing.dynamodb_shards import Shard, Stream
-from poller.testing.dynamodb_values import check_fields
+from poller.testing.dynamodb_values import check_fields, read_limit
 
 MOST_SHARDS: Final = 100
 MOST_RECORDS: Final = 1_000
@@ -59,7 +59,7 @@ class DynamoDbStreams:
         known = {"StreamArn", "Limit", "ExclusiveStartShardId"} | ({"ShardFilter"} if self.child_filter else set())
         check_fields("DescribeStream", request, frozenset(known))
         stream = self._stream(request)
-        limit = _limit(request, MOST_SHARDS, "Limit cannot be greater than the maximum: 100")
+        limit = read_limit(request, MOST_SHARDS)
         after = request.get("ExclusiveStartShardId") or ""
         found = [shard for shard in stream.shards.values() if shard.id > after]
         if (chosen := request.get("ShardFilter")) is not None:
@@ -82,7 +82,7 @@ class DynamoDbStreams:
 
     def _list_streams(self, now: Instant, request: JsonObject) -> JsonObject:
         check_fields("ListStreams", request, frozenset({"TableName", "Limit", "ExclusiveStartStreamArn"}))
-        limit = _limit(request, MOST_SHARDS, "Limit cannot be greater than the maximum: 100")
+        limit = read_limit(request, MOST_SHARDS)
         table, after = request.get("TableName"), request.get("ExclusiveStartStreamArn") or ""
         found = sorted(
             (stream for stream in self._streams.values() if table in {None, stream.table} and stream.arn > after),
@@ -122,7 +122,7 @@ class DynamoDbStreams:
 
     def _get_records(self, now: Instant, request: JsonObject) -> JsonObject:
         check_fields("GetRecords", request, frozenset({"ShardIterator", "Limit"}))
-        limit = _limit(request, MOST_RECORDS, "Limit should be less than or equal to 1000")
+        limit = read_limit(request, MOST_RECORDS)
         arn, shard_id, place, made = _read_iterator(request.get("ShardIterator"))
         if now.mono - made > ITERATOR_LIFE:
             raise DynamoDbError("ExpiredIteratorException", "Iterator expired")
@@ -146,19 +146,6 @@ class DynamoDbStreams:
         if shard.ending is None or place < shard.end:
             answer["NextShardIterator"] = _iterator(now, stream, shard_id, place)
         return answer
-
-
-def _limit(request: JsonObject, most: int, refusal: str) -> int:
-    limit = request.get("Limit")
-    if limit is None:
-        return most
-    if type(limit) is not int:
-        raise wrong_type("Limit")
-    if limit < 1:
-        raise invalid_value("Limit should be greater than or equal to 1")
-    if limit > most:
-        raise invalid_value(refusal)
-    return limit
 
 
 def _read_sequence(given: Any, stream: Stream, shard: Shard) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from poller.core.model import JsonObject
-from poller.testing.dynamodb_errors import DynamoDbError, invalid, not_done_here
+from poller.testing.dynamodb_errors import DynamoDbError, invalid, not_done_here, wrong_type
 from poller.testing.dynamodb_values import Value, read_value
 
 _TOKEN: Final = re.compile(r"\s*([#:]?[A-Za-z0-9_]+|<>|<=|>=|[^\s])")
@@ -36,6 +36,8 @@ class Words:
 
     def __init__(self, request: JsonObject) -> None:
         self.names: JsonObject = request.get("ExpressionAttributeNames") or {}
+        if not all(isinstance(name, str) for name in self.names.values()):
+            raise wrong_type("ExpressionAttributeNames")
         self.values: dict[str, Value] = {
             key: read_value(value) for key, value in (request.get("ExpressionAttributeValues") or {}).items()
         }

@@ -156,8 +156,42 @@ def sort_value(value: Value) -> Any:
     return _ordinal(kind, content)
 
 
+def read_limit(request: JsonObject, most: int) -> int:
+    """How many a page may have at most: Limit, or `most` without one."""
+    limit = request.get("Limit")
+    if limit is None:
+        return most
+    if not 1 <= limit <= most:
+        raise invalid_value(f"Limit must be from 1 to {most}")
+    return int(limit)
+
+
+_TYPES: Final[dict[str, type]] = {
+    "AttributeDefinitions": list,
+    "ConsistentRead": bool,
+    "ExclusiveStartKey": dict,
+    "ExpressionAttributeNames": dict,
+    "ExpressionAttributeValues": dict,
+    "Item": dict,
+    "Key": dict,
+    "KeySchema": list,
+    "Limit": int,
+    "ProvisionedThroughput": dict,
+    "RequestItems": dict,
+    "ScanIndexForward": bool,
+    "ShardFilter": dict,
+    "StreamSpecification": dict,
+    "TimeToLiveSpecification": dict,
+}  # every other field is a string
+
+
 def check_fields(operation: str, request: JsonObject, known: frozenset[str]) -> None:
-    """Refuses what the embedded DynamoDB would have to ignore; absent and null are the same."""
+    """Refuses what the embedded DynamoDB would have to ignore, and fields of the wrong JSON type, so that
+    the rest may rely on them. Absent and null are one.
+    """
+    for name, value in request.items():
+        if name in known and value is not None and type(value) is not _TYPES.get(name, str):
+            raise wrong_type(name)
     unknown = sorted(name for name, value in request.items() if value is not None and name not in known)
     if unknown:
         raise invalid(f"The embedded DynamoDB does not do this: {', '.join(unknown)} of {operation}.")

@@ -4,8 +4,9 @@ The reader is as simple as can be: it reads parents before children, and gets a 
 refused. It looks often enough that nothing is trimmed unread.
 """
 
+import orjson
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
@@ -174,3 +175,105 @@ def test_no_change_of_a_key_is_lost_or_out_of_order(machine: type[StreamMachine]
     run_state_machine_as_test(
         machine, settings=settings(max_examples=60, stateful_step_count=40, deadline=None, derandomize=True)
     )
+
+
+KEY = {"id": {"S": "k0"}}
+VALUES = {"ExpressionAttributeNames": {"#n": "v"}, "ExpressionAttributeValues": {":v": {"S": "x"}}}
+ENABLED = {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}
+# Well-formed, for a table with the item KEY and no stream; ARN, SHARD and ITERATOR stand for what the test has.
+REQUESTS = {
+    "CreateTable": {
+        "TableName": "other",
+        "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+        "StreamSpecification": ENABLED,
+    },
+    "UpdateTable": {"TableName": "shop", "StreamSpecification": ENABLED},
+    "DescribeTable": {"TableName": "shop"},
+    "ListTables": {"Limit": 1, "ExclusiveStartTableName": "a"},
+    "UpdateTimeToLive": {
+        "TableName": "shop",
+        "TimeToLiveSpecification": {"Enabled": True, "AttributeName": "v"},
+    },
+    "PutItem": {
+        "TableName": "shop",
+        "Item": KEY | {"v": {"L": [{"NS": ["1"]}, {"M": {"b": {"B": "Zm9v"}}}]}},
+        "ConditionExpression": "#n <> :v OR attribute_not_exists(x)",
+        "ReturnValues": "ALL_OLD",
+        **VALUES,
+    },
+    "UpdateItem": {"TableName": "shop", "Key": KEY, "UpdateExpression": "SET a = if_not_exists(#n, :v)", **VALUES},
+    "GetItem": {"TableName": "shop", "Key": KEY, "ConsistentRead": True},
+    "Query": {
+        "TableName": "shop",
+        "KeyConditionExpression": "id = :v",
+        "ExpressionAttributeValues": {":v": {"S": "k0"}},
+        "ExclusiveStartKey": KEY,
+        "ScanIndexForward": False,
+    },
+    "Scan": {"TableName": "shop", "ExclusiveStartKey": KEY, "Limit": 2},
+    "BatchWriteItem": {
+        "RequestItems": {"shop": [{"PutRequest": {"Item": {"id": {"S": "b"}}}}, {"DeleteRequest": {"Key": KEY}}]}
+    },
+    "DescribeStream": {
+        "StreamArn": "ARN",
+        "ShardFilter": {"Type": "CHILD_SHARDS", "ShardId": "SHARD"},
+        "Limit": 3,
+    },
+    "ListStreams": {"TableName": "shop", "Limit": 3, "ExclusiveStartStreamArn": "a"},
+    "GetShardIterator": {"StreamArn": "ARN", "ShardId": "SHARD", "ShardIteratorType": "TRIM_HORIZON"},
+    "GetRecords": {"ShardIterator": "ITERATOR", "Limit": 5},
+}
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["S", "x"]), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+class Asked:
+    """A world with an item and no open stream, and a good request for an operation."""
+
+    def __init__(self, operation: str) -> None:
+        world = StreamMachine()
+        world.put("k0", "a")
+        shard = world.list_shards()[0]["ShardId"]
+        place = {"StreamArn": world.arn, "ShardId": shard, "ShardIteratorType": "LATEST"}
+        iterator = world.streams("GetShardIterator", **place)["ShardIterator"]
+        world.do("UpdateTable", StreamSpecification={"StreamEnabled": False})
+        text = orjson.dumps(REQUESTS[operation]).decode()
+        for word, real in (("ARN", world.arn), ("SHARD", shard), ("ITERATOR", iterator)):
+            text = text.replace(f'"{word}"', f'"{real}"')
+        self.request = orjson.loads(text)
+        self.operation = operation
+        self.world = world
+
+    def apply(self) -> object:
+        of_streams = "Stream" in self.operation or self.operation in {"GetRecords", "GetShardIterator"}
+        machine = self.world.db.streams if of_streams else self.world.db
+        return machine.apply(self.world.now, self.operation, self.request)
+
+
+@pytest.mark.parametrize("operation", REQUESTS)
+def test_what_is_spoilt_below_is_good(operation: str) -> None:
+    assert isinstance(Asked(operation).apply(), dict)
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(st.data())
+def test_whatever_is_asked_is_answered_or_refused(data: st.DataObject) -> None:
+    """A mistake of the caller is told to the caller; it is never a failure of the embedded AWS."""
+    asked = Asked(data.draw(st.sampled_from(sorted(REQUESTS))))
+    node: object = asked.request
+    while True:
+        place = data.draw(st.sampled_from(list(node) if isinstance(node, dict) else range(len(node))))
+        inner = node[place]
+        if not isinstance(inner, dict | list) or not inner or data.draw(st.booleans()):
+            node[place] = data.draw(JSON)
+            break
+        node = inner
+    try:
+        assert isinstance(asked.apply(), dict)
+    except DynamoDbError as error:
+        if not error.message:
+            raise

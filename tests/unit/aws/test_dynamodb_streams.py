@@ -1,6 +1,7 @@
 """DynamoDbStream against scripted answers: the requests of each method, and every way they are refused."""
 
 import json
+from email.utils import formatdate
 
 import pytest
 
@@ -22,7 +23,6 @@ from poller.ports import StreamSource
 
 TEXT = "arn:aws:dynamodb:eu-west-1:123456789012:table/shop/stream/2026-01-01T00:00:00.000"
 ARN = SourceArn(TEXT, "aws", "eu-west-1", "123456789012", "shop", "2026-01-01T00:00:00.000")
-DATE = "Date: Tue, 14 Nov 2023 22:13:20 GMT\r\n"
 NOW = 1_700_000_000.0
 
 
@@ -45,11 +45,13 @@ def page(*shards, last=None, status="ENABLED"):
 
 
 class Streams:
-    """Answers each operation by its script, a list one after the other; a tuple is (status, body)."""
+    """Answers each operation by its script, a list one after the other; a tuple is (status, body). The clock of
+    the service goes on by a second with each answer; with `clock` False it tells no time.
+    """
 
-    def __init__(self, date=DATE, **answers):
+    def __init__(self, clock=True, **answers):
         self.answers = {"DescribeStream": page(), **answers}
-        self.date = date
+        self.clock = clock
         self.asked = []
 
     async def script(self, line, number):
@@ -60,7 +62,8 @@ class Streams:
             answer = self.answers[operation]
             answer = answer.pop(0) if isinstance(answer, list) else answer
             status, answer = answer if isinstance(answer, tuple) else ("200 OK", answer)
-            await line.answer(json.dumps(answer).encode(), status, self.date)
+            date = f"Date: {formatdate(NOW + len(self.asked) - 1, usegmt=True)}\r\n" if self.clock else ""
+            await line.answer(json.dumps(answer).encode(), status, date)
 
     def bodies(self, operation):
         return [body for name, body in self.asked if name == operation]
@@ -184,7 +187,7 @@ async def test_a_shard_in_another_form_is_the_services_fault(stream_of, wrong):
 
 async def test_without_the_services_time_nothing_is_listed(stream_of):
     """STR-11: LATEST is pinned by it."""
-    stream = await stream_of(Streams(date=""))
+    stream = await stream_of(Streams(clock=False))
     with refused(SourceProblem.SERVER, "no Date header"):
         await stream.list_shards()
 
