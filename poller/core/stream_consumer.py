@@ -81,6 +81,7 @@ from poller.core.stream_windows import Windows
 BUFFER_RECORDS: Final = 10_000  # read, and not in a batch yet; two batches a lane where that is more (STR-27)
 BUFFER_BYTES: Final = 16 * 1024 * 1024
 CAREFUL_LIMIT: Final = 100  # records of one read while the process holds too much
+MOMENT: Final = 0.001  # seconds
 BUDGET_EVERY: Final = 1.0  # seconds between two looks at a full budget: nobody tells when others give back
 TIPS_TO_DRAIN: Final = 2  # reads of the tip in a row, with nothing left to do, before a drain believes it
 
@@ -665,4 +666,5 @@ class StreamConsumer:
             return due
         oldest = lane.buffer.oldest_arrival()
         assert oldest is not None, "what has a window has records"
-        return min(due, oldest + self._settings.maximum_age - self._wall_ahead)
+        # a record is too old from the moment on that comes after its age (ERR-10)
+        return min(due, oldest + self._settings.maximum_age - self._wall_ahead + MOMENT)

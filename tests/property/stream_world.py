@@ -124,6 +124,7 @@ class World:
         self.finals: dict[int, int] = {}
         self.marks: Counter[str] = Counter()
         self.kills: Counter[int] = Counter()
+        self.killing: set[int] = set()
         self.not_before: dict[int, float] = {}
         self.pending: list[tuple[float, StreamEvent | None]] = []
         self.finished: Finished | None = None
@@ -183,6 +184,8 @@ class World:
             at, event = self.pending.pop(self.random.randrange(len(self.pending)) if self.faults.slow else 0)
             self.mono = max(self.mono, at if self.random.random() < 0.5 else self.mono)
             if event is None:
+                if not self.stopping:  # after a stop the attempt was given up, and nobody counts it
+                    self.kills.update(self.killing)
                 self.crash(power=False)
             else:
                 self.feed(event)
@@ -293,7 +296,7 @@ class World:
         if batch.call is not None:
             assert all(record.arrived_at < batch.call.end for record in batch.records), "two windows in a batch"
         if killers := self.source.killers.intersection(ours):
-            self.kills.update(killers)
+            self.killing = killers
             self.answer(None)
             return
         settings = self.mapping.stream
@@ -404,9 +407,10 @@ class World:
         settings = self.mapping.stream
         assert settings is not None
         if settings.retries is not None and not self.marks["power failure"]:
-            # the first kill of a batch is free, each half of a batch is a new one, and somebody else's kill of a
-            # batch in the same process may be counted as its own, but never the other way round
-            most = settings.retries + 2 + (7 if settings.bisect else 0)
+            # the first kill of a batch is free, each half of a batch is a new one, as is the rest that a partial
+            # response leaves
+            new = (7 if settings.bisect else 0) + (60 if self.mapping.report_batch_item_failures else 0)
+            most = (settings.retries + 2) * (1 + new)
             assert all(count <= most for count in self.kills.values()), "a record ends the process for ever"
         missing = [one for one, _, _ in self.source.records if one not in self.resolved]
         assert not missing, f"lost: {missing}"
