@@ -15,6 +15,7 @@ RANDOM = settings(
     max_examples=200, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 LAGS = st.sampled_from([0.0, 0.0, STALE / 2, STALE])
+RARELY = st.sampled_from([False, False, False, True])
 WRITES = st.sampled_from([-1, -1, -1, 1, 2, 3, 4, 5])  # dies after so many, if not -1
 
 
@@ -52,11 +53,11 @@ class Lineages(RuleBasedStateMachine):
             start = Position(kind)
         self.worker = Worker(self.stream, start)
 
-    @rule(which=st.integers(0, 9), count=st.integers(1, 4))
-    def write(self, which: int, count: int) -> None:
-        shards = self.stream.open()
-        for _ in range(count):
-            self.stream.write(shards[which % len(shards)])
+    @rule(count=st.integers(1, 6))
+    def write(self, count: int) -> None:
+        for shard in self.stream.open():
+            for _ in range(count):
+                self.stream.write(shard)
 
     @rule(which=st.integers(0, 9), child=LAGS, end=LAGS)
     def split(self, which: int, child: float, end: float) -> None:
@@ -75,9 +76,10 @@ class Lineages(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.stream.clock += seconds
 
-    @rule()
-    def trim(self) -> None:
-        self.stream.trim()
+    @rule(really=RARELY)
+    def trim(self, really: bool) -> None:
+        if really:
+            self.stream.trim()
 
     @rule(full=st.booleans(), writes=WRITES)
     def look(self, full: bool, writes: int) -> None:
@@ -93,11 +95,11 @@ class Lineages(RuleBasedStateMachine):
                 self.worker.read(keys[which % len(keys)], limit, writes)
 
     @precondition(lambda self: self.worker.ready and not self.made_anew)
-    @rule(rounds=st.integers(1, 3))
-    def read_all(self, rounds: int) -> None:
+    @rule(rounds=st.integers(1, 3), limit=st.sampled_from([1, 3, 10]))
+    def read_all(self, rounds: int, limit: int) -> None:
         for _ in range(rounds):
             for key in self.worker.readable():
-                self.worker.read(key, 10)
+                self.worker.read(key, limit)
 
     @precondition(lambda self: self.worker.ready and not self.made_anew)
     @rule(writes=WRITES)
@@ -108,11 +110,12 @@ class Lineages(RuleBasedStateMachine):
             self.worker.clean(writes)
 
     @precondition(lambda self: not self.stream.dynamodb and self.worker.store)
-    @rule(count=st.integers(1, 4))
-    def make_anew(self, count: int) -> None:
+    @rule(count=st.integers(1, 4), really=RARELY)
+    def make_anew(self, count: int, really: bool) -> None:
         """Deleted and made again under its name: the iterators of the old one fail, so it is looked at first."""
-        self.stream.make_anew(count)
-        self.made_anew = True
+        if really:
+            self.stream.make_anew(count)
+            self.made_anew = True
 
     def teardown(self) -> None:
         self.worker.finish()
@@ -125,12 +128,14 @@ class Lineages(RuleBasedStateMachine):
 
 
 def _any_arguments(step: Callable[..., None], data: st.DataObject) -> None:
-    arguments: dict[str, Any] = {"which": data.draw(st.integers(0, 9))}
+    arguments: dict[str, Any] = {}
     match step.__name__:
         case "write":
-            arguments["count"] = data.draw(st.integers(1, 4))
+            arguments = {"count": data.draw(st.integers(1, 6))}
+        case "merge":
+            arguments = {"which": data.draw(st.integers(0, 9))}
         case "split" | "roll":
-            arguments |= {"child": data.draw(LAGS), "end": data.draw(LAGS)}
+            arguments = {"which": data.draw(st.integers(0, 9)), "child": data.draw(LAGS), "end": data.draw(LAGS)}
     step(**arguments)
 
 
