@@ -406,7 +406,7 @@ class World:
         assert self.budget.used == 0
         settings = self.mapping.stream
         assert settings is not None
-        if settings.retries is not None and not self.marks["power failure"]:
+        if settings.retries is not None and not (self.marks["power failure"] or self.marks["trim"]):
             # the first kill of a batch is free, each half of a batch is a new one, as is the rest that a partial
             # response leaves
             new = (7 if settings.bisect else 0) + (60 if self.mapping.report_batch_item_failures else 0)
