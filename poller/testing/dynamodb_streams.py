@@ -138,7 +138,7 @@ class DynamoDbStreams:
         size = 0
         for change in shard.changes[place - shard.trimmed : place - shard.trimmed + limit]:
             size += change.size
-            if page and size > MOST_BYTES:
+            if size > MOST_BYTES:  # never the first: no two images of an item have as much
                 break
             page.append(change.record)
         place += len(page)

@@ -5,10 +5,12 @@ import time
 import uuid
 from typing import Any
 
+import pytest
+
 from poller.aws.clients import AwsClients
 from poller.aws.dynamodb_streams import DynamoDbStream
 from poller.core.mapping import SourceArn
-from poller.core.model import JsonObject
+from poller.core.model import JsonObject, SourceProblem
 from poller.core.records import TRIM_HORIZON, Page, Position
 from poller.errors import SourceError
 
@@ -142,3 +144,20 @@ class Server:
             except SourceError as error:
                 if error.code != "ResourceNotFoundException":
                     raise
+
+
+def refused(code: str = "ValidationException") -> Any:
+    return pytest.raises(SourceError, check=lambda error: error.code == code)
+
+
+def problem(wanted: SourceProblem) -> Any:
+    return pytest.raises(SourceError, check=lambda error: error.problem is wanted)
+
+
+def number_of(record: JsonObject) -> int:
+    return int(record["dynamodb"]["NewImage"]["n"]["N"])
+
+
+async def put_numbers(table: Table, *numbers: int) -> None:
+    for number in numbers:
+        await table.put(n={"N": str(number)})

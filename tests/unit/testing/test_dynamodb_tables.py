@@ -288,7 +288,17 @@ def test_conditions(world, condition, met):
 
 @pytest.mark.parametrize(
     "condition",
-    ["n IN (:v)", "size(n) = :v", "contains(n, :v)", "a.b = :v", "n = :v garbage", "n", "(n = :v", "n ="],
+    [
+        "n IN (:v)",
+        "size(n) = :v",
+        "contains(n, :v)",
+        "a.b = :v",
+        "n = :v garbage",
+        "n",
+        "(n = :v",
+        "n =",
+        "attribute_not_exists(n)",
+    ],
 )
 def test_what_conditions_do_not_know_is_refused_not_ignored(world, condition):
     with refused():
