@@ -41,7 +41,7 @@ from poller.core.records import (
     after,
     sequence_value,
 )
-from poller.core.stream_forming import Forming
+from poller.core.stream_forming import Forming, waits
 from poller.core.stream_lane import Lane
 from poller.core.stream_messages import (
     Discarded,
@@ -72,6 +72,7 @@ from poller.core.stream_settle import (
     StreamDisposition,
     age_limit,
     expired_runs,
+    final_too_old,
     recovered,
     settle_stream,
     too_old,
@@ -206,7 +207,7 @@ class StreamConsumer:
         times = [self._saving.due(wanted=self._guards_wanted())]
         if self._mode in _READING:
             if (read := self._reading.due) is not None:
-                times.append(read if self._room() else self._budget_at)
+                times.append(self._fetch_due(read))
             times += [self._lane_due(lane) for lane in self._lanes if not lane.busy]
         return min([due for due in times if due is not None], default=None)
 
@@ -265,6 +266,7 @@ class StreamConsumer:
 
     def _on_fetched(self, page: Page, now: Instant) -> None:
         reading = self._reading
+        passing_over = reading.passing_over
         records = make_records(page.records, self._mapping, self._shard, self._next_offset)
         reading.fetched(page, len(records), now)
         gap = reading.gap(records)
@@ -274,6 +276,8 @@ class StreamConsumer:
             self._take(*reading.new(records), now.mono)
         elif reading.tips and not self._tracker.unresolved:
             self._iterator_age = 0.0
+        if passing_over and not reading.passing_over:
+            self._saving.changed()
 
     def _take(self, records: list[Record], older: int, now: float) -> None:
         """Into their lanes (STR-40); those `older` than the start need no function."""
@@ -345,6 +349,8 @@ class StreamConsumer:
             case Request.PAUSE:
                 if self._mode in _READING:
                     self._mode = _PAUSED
+                    if self._guarded and any(lane.guard is not None for lane in self._lanes):
+                        self._saving.changed()  # it may say that an attempt has begun
                     self._withdraw_guards()
                     self._saving.hurry()
             case Request.RESUME:
@@ -390,6 +396,9 @@ class StreamConsumer:
                 if lane.due > now.mono:
                     return
                 self._attempt(lane, lane.queue.popleft(), now)
+            elif self._windows is not None and self._windows.unfinished:
+                self._windows.unfinished = False
+                self._inherit(lane, self._forming.closing(lane, now, early=True), now)
             elif lane.buffer:
                 if not (self._expire(lane, now) or self._form(lane, now)):
                     return
@@ -402,8 +411,9 @@ class StreamConsumer:
 
     def _form(self, lane: Lane, now: Instant) -> bool:
         """Puts the next batch into the lane's queue; False if none is due."""
-        flush = self._mode is _DRAINING and self._reading.tips > 0
-        batch = self._forming.next(lane, now, flush=flush, ended=self._reading.ended)
+        complete = self._reading.ended or self._reading.tips > 0
+        flush = self._reading.ended or (complete and self._mode is _DRAINING)
+        batch = self._forming.next(lane, now, flush=flush, complete=complete)
         if batch is None:
             return False
         self._inherit(lane, batch, now)
@@ -416,7 +426,8 @@ class StreamConsumer:
         if fate is None:
             lane.queue.append(batch)
         else:
-            self._dispose(lane, batch, (fate,), "", now)
+            oversize = len(batch.records) == 1 and self._forming.ready(batch).size > EVENT_LIMIT
+            self._dispose(lane, batch, (fate,), "", now, oversize=oversize)
 
     def _expire(self, lane: Lane, now: Instant) -> bool:
         """ERR-14: what is buffered may be too old already, however long its window is; whether something was."""
@@ -426,8 +437,9 @@ class StreamConsumer:
         since = now.wall - limit
         if oldest >= since:
             return False
-        gone = lane.buffer.drop(lambda record: record.arrived_at < since)
-        for run in expired_runs(gone, since):
+        runs = expired_runs(tuple(lane.buffer), since)
+        lane.buffer.drop(lambda record: record.arrived_at < since)
+        for run in runs:
             batch = self._forming.batch(lane, run, BatchTrigger.IMMEDIATE, now.mono)
             self._give_up(lane, GiveUp(batch, DiscardReason.AGE, None), "", now)
         return True
@@ -451,8 +463,12 @@ class StreamConsumer:
             self._invoke(lane, batch, now)
 
     def _aged(self, lane: Lane, batch: StreamBatch, now: Instant) -> bool:
-        """ERR-12: records that are too old leave the batch, the others stay in it; whether there were any."""
-        runs, alive = too_old(batch, age_limit(batch, self._settings, self._retention), now.wall)
+        """ERR-12, TMB-9: records that are too old leave the batch, the others stay in it; whether any were."""
+        limit = age_limit(batch, self._settings, self._retention)
+        if final_too_old(batch, limit, now.wall):
+            self._give_up(lane, GiveUp(batch, DiscardReason.AGE, None), "", now)
+            return True
+        runs, alive = too_old(batch, limit, now.wall)
         if runs and alive:
             lane.queue.appendleft(replace(batch, records=alive))
         for run in runs:
@@ -562,9 +578,10 @@ class StreamConsumer:
         size = sum([record.size for record in records])
         self._budget.give_back(size)
         self._held_bytes -= size
-        if self._tracker.resolve(records):
-            while self._pages and self._pages[0][0] <= self._tracker.low:
-                self._pages.popleft()
+        moved = self._tracker.resolve(records)
+        while self._pages and self._pages[0][0] <= self._tracker.low:
+            self._pages.popleft()
+        if moved or len(self._lanes) > 1:  # what a lane has done ahead of the mark is remembered too (STR-42)
             self._saving.changed()
 
     # --- the store ---
@@ -580,7 +597,7 @@ class StreamConsumer:
         self._commands.append(Save(number, self._progress(), durable))
 
     def _progress(self) -> Progress:
-        sequence = self._tracker.sequence
+        sequence = None if self._reading.passing_over else self._tracker.sequence
         position = self._start if sequence is None else after(sequence)
         bounded = self._settings.retries is not None  # else nobody asks how many attempts there were
         heads = [head for lane in self._lanes if bounded and (head := lane.remembered()) is not None]
@@ -620,11 +637,17 @@ class StreamConsumer:
         elif not self._budget.has_room:
             self._budget_at = now + BUDGET_EVERY
 
+    def _fetch_due(self, read: float) -> float | None:
+        """When the next read may go out, by its pace at `read`; None while only our own records are in its way."""
+        if self._room():
+            return read
+        return None if self._budget.has_room else max(read, self._budget_at or read)
+
     def _room(self) -> bool:
         """STR-27: whether what another read brings may be kept. Who holds nothing may always read a little, so
-        that no shard waits for ever for others to give back.
+        that no shard waits for ever for others to give back; nor does a batch for the rest of its records.
         """
-        if not self._held_bytes:
+        if not self._held_bytes or any(waits(lane) for lane in self._lanes):
             return True
         count = sum([len(lane.buffer) for lane in self._lanes])
         size = sum([lane.buffer.size for lane in self._lanes])
@@ -661,7 +684,7 @@ class StreamConsumer:
         """When something in this lane, which is not busy, becomes due."""
         if lane.queue:
             return lane.due
-        due = None if self._forming.waits(lane) else lane.buffer.due(lane.free_since)
+        due = None if waits(lane) else lane.buffer.due(lane.free_since)
         if due is None or self._settings.maximum_age is None:
             return due
         oldest = lane.buffer.oldest_arrival()

@@ -47,29 +47,31 @@ class Forming:
         call = self._windows.call(final=True, early=early)
         batch = replace(self.batch(lane, (), BatchTrigger.WINDOW, now.mono), call=call)
         head = lane.head
-        if head is None or head.first or early:
+        if head is None or head.first:
             return batch
         lane.head = None
         return _inherited(batch, head)
 
-    def next(self, lane: Lane, now: Instant, *, flush: bool, ended: bool) -> StreamBatch | None:
+    def next(self, lane: Lane, now: Instant, *, flush: bool, complete: bool) -> StreamBatch | None:
         """The next batch of a lane that has records, if one is due.
 
-        `flush`: it shall not wait for more; `ended`: no more will come.
+        `flush`: it shall not wait for more; `complete`: all that the stream has by now has been read.
         """
         first = lane.buffer.first
         assert first is not None, "an empty lane has no next batch"
         windows = self._windows
         if windows is not None and not windows.open_for(first):
             return self.closing(lane, now)  # a record of a later window has come (TMB-7)
-        most = self._most(lane, first, ended=ended)
+        if lane.head is not None and _passed(lane.head, first):
+            lane.head = None
+        most = _most(lane, complete=complete)
         if most == 0:
             return None
         cut = lane.buffer.cut(
             now.mono,
             lane.free_since,
             self._overhead if windows is None else self._around(windows.call()),
-            flush=flush or ended,
+            flush=flush,
             most=most,
             belongs=None if windows is None else windows.belongs,
         )
@@ -77,34 +79,44 @@ class Forming:
             return None
         batch = self.batch(lane, cut.records, cut.trigger, cut.opened_at)
         head = lane.head
-        if head is None or cut.records[0].sequence != head.first:
+        if head is None or sequence_value(cut.records[0].sequence) < sequence_value(head.first):
             return batch
         lane.head = None
         return _inherited(batch, head)
 
-    def waits(self, lane: Lane) -> bool:
-        """Whether the lane's next batch, formed by an earlier process, waits for the rest of its records."""
-        first, head = lane.buffer.first, lane.head
-        return first is not None and head is not None and self._most(lane, first, ended=False) == 0
-
-    def _most(self, lane: Lane, first: Record, *, ended: bool) -> int | None:
-        """How many records the next batch may have at most; None for no bound but the usual ones, 0 for not yet.
-
-        What an earlier process had formed is formed again, neither larger nor smaller (BAT-6), and what stands
-        before it ends there.
-        """
-        head = lane.head
-        if head is None or not head.first:
-            return None
-        if first.sequence == head.first:
-            return head.count if len(lane.buffer) >= head.count or ended else 0
-        if sequence_value(first.sequence) > sequence_value(head.first):
-            lane.head = None  # it is gone from the stream
-            return None
-        return next((place for place, record in enumerate(lane.buffer) if record.sequence == head.first), None)
-
     def _around(self, call: WindowCall | None) -> int:
         return self._overhead if call is None else event_overhead(call, self._mapping, self._shard_id)
+
+
+def waits(lane: Lane) -> bool:
+    """Whether the lane's next batch, formed by an earlier process, waits for the rest of its records."""
+    return lane.head is not None and _most(lane, complete=False) == 0
+
+
+def _passed(head: Head, first: Record) -> bool:
+    """Whether what an earlier process left will not come again: it is gone from the stream, or it was the last
+    invocation of a window that now goes on.
+    """
+    return not head.first or sequence_value(first.sequence) > sequence_value(head.last)
+
+
+def _most(lane: Lane, *, complete: bool) -> int | None:
+    """How many records the next batch may have at most; None for no bound but the usual ones, 0 for not yet.
+
+    What an earlier process had formed is formed again, never larger, and smaller only by what is gone meanwhile
+    (BAT-6); what stands before it ends there. `complete`: there is no more of it than what is here.
+    """
+    head = lane.head
+    if head is None or not (head.first and lane.buffer):
+        return None
+    numbers = [sequence_value(record.sequence) for record in lane.buffer]
+    begin, end = sequence_value(head.first), sequence_value(head.last)
+    if numbers[0] < begin:
+        return next((place for place, number in enumerate(numbers) if number >= begin), None)
+    if numbers[0] > end:
+        return None
+    count = min(head.count, len([number for number in numbers if number <= end]))
+    return count if complete or count == head.count or numbers[-1] >= end else 0
 
 
 def _inherited(batch: StreamBatch, head: Head) -> StreamBatch:

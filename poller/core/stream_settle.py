@@ -219,6 +219,15 @@ def age_limit(batch: StreamBatch, settings: StreamSettings, retention: float | N
     return retention if settings.maximum_age is None else min(settings.maximum_age, retention)
 
 
+def final_too_old(batch: StreamBatch, limit: float | None, now: float) -> bool:
+    """TMB-9: whether the final invocation of a window has been failing for too long.
+
+    It has no records, and those that it stands for may be past the limit as soon as their window ends: so its age
+    counts from its first failure.
+    """
+    return not (batch.records or limit is None or batch.failed_at is None) and now - batch.failed_at > limit
+
+
 def too_old(
     batch: StreamBatch, limit: float | None, now: float
 ) -> tuple[tuple[tuple[Record, ...], ...], tuple[Record, ...]]:

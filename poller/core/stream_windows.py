@@ -17,6 +17,8 @@ class Windows:
         """`length` is TumblingWindowInSeconds, above 0."""
         self._length = length
         self.state = state
+        self.unfinished = state is not None and too_large(state.state)
+        """Whether an earlier process was about to end the window early, for the size of its state (TMB-6)."""
 
     def belongs(self, record: Record) -> bool:
         """Whether the record is the open window's (TMB-4)."""
