@@ -124,7 +124,7 @@ async def run_daemon(configuration: Configuration, *, drain: bool, console: Cons
         abandoned = await service.stop()
     if abandoned:
         raise StopDeadlinePassed(
-            f"the stop deadline passed: {abandoned} messages were abandoned and come back to their queues"
+            f"the stop deadline passed: {abandoned} messages or records were abandoned and are delivered again"
         )
     _log.info("stopped, nothing left in hand", extra={"action": "stopped"})
 
