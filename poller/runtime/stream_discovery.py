@@ -77,7 +77,18 @@ class Discovery:
         # as listed: a page does not tell where a child begins
         found |= {key: self.known[key] for key in found}
         found |= {shard.id: shard for shard in self.known.values() if shard_id in shard.parents}
+        parents = {parent for shard in found.values() for parent in shard.parents}
+        if parents - self.known.keys() - self._rows.rows.keys():
+            # a merged child may have one that was born since the last look: it would pass for trimmed (STR-3)
+            await self._list_all()
         return tuple(found.values())
+
+    async def _list_all(self) -> None:
+        try:
+            self.known = merge(self.known, await self._source.list_shards())
+        except SourceError as error:
+            if error.problem is not SourceProblem.MISSING:
+                raise
 
     async def _look(self, stop_reading: Callable[[str], None]) -> tuple[str, ...]:
         self.facts = await self._source.describe()

@@ -252,6 +252,34 @@ async def test_str_2_a_child_waits_for_all_parents():
     await stopped(life)
 
 
+@pytest.mark.parametrize("tells", [True, False])
+async def test_str_2_a_merged_child_waits_for_a_parent_that_nobody_has_listed_yet(tells: bool):
+    """STR-2, STR-3: a split, then a merge of a child of it, since the last look: the parent that has neither a row
+    nor was listed is not taken for trimmed.
+    """
+    stream, store = StreamInMemory(2), Store()
+    stream.tells_children = tells
+    stream.put("shard-00", "a")
+    stream.put("shard-01", "b")
+    life = StreamLife(stream, store).start()
+    await until(lambda: len(life.hands.running) == 2, "both")
+    (between,) = stream.close("shard-00")
+    stream.put(between, "c")
+    (merged,) = stream.close(between, "shard-01")
+    stream.put(merged, "d")
+    life.hands.end(OK, place=life.hands.seen.index("b"))
+    await until(lambda: store.row("shard-01").ended_at is not None, "the end of the one")
+    await turns()
+    assert merged in store._apps["uuid-of-clicks"]
+    assert sorted(life.hands.seen) == ["a", "b"]
+    for name in ("c", "d"):
+        life.hands.end(OK)
+        await until(lambda name=name: life.hands.seen[-1] == name, name)
+    life.hands.end(OK)
+    await stopped(life)
+    assert life.hands.seen[2:] == ["c", "d"]
+
+
 @pytest.mark.usefixtures("looking")
 @pytest.mark.parametrize("tells", [True, False])
 async def test_str_6_children_that_were_not_known_get_their_rows_before_the_end_of_the_parent(tells: bool):
