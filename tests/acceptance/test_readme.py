@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry
 
 from poller.cli import commands
 from poller.config import Configuration, parse
+from poller.core.model import SourceKind
 from poller.testing import EmbeddedAws
 from tests.acceptance import daemon
 from tests.servers import harness
@@ -109,15 +110,21 @@ def test_the_table_of_commands_has_all_commands() -> None:
 
 def test_the_configuration_shown_is_valid() -> None:
     """CFG-1, CFG-4, CFG-5, CFG-15, CFG-17: and means what its comments say."""
-    (text,) = blocks("yaml")
-    configuration = parse(text, "README.md", {})
+    streams, queues = blocks("yaml")
+    configuration = parse(queues, "README.md", {})
     assert isinstance(configuration, Configuration), configuration
     (mapping,) = configuration.mappings
     assert (mapping.batch_size, mapping.window) == (100, 5)
+    configuration = parse(streams, "README.md", {})
+    assert isinstance(configuration, Configuration), configuration
+    clicks, changes = configuration.mappings
+    assert (clicks.source, changes.source) == (SourceKind.KINESIS, SourceKind.DYNAMODB)
+    assert clicks.stream is not None
+    assert (clicks.stream.lanes, clicks.stream.retries, clicks.stream.bisect) == (4, 3, True)
 
 
 async def test_the_python_shown_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """GEN-5, API-8: `poller.run` until cancelled, then `Poller` with two mappings, paused, resumed and drained."""
+    """GEN-5, API-8: `poller.run` until cancelled, then `Poller` with three mappings, resumed and drained."""
     (text,) = blocks("python")
     one, several = text.split("# several, inside an application\n")
     done: list[tuple[str, str]] = []
@@ -142,11 +149,13 @@ async def test_the_python_shown_works(tmp_path: Path, monkeypatch: pytest.Monkey
 
             return note
 
+        aws.kinesis_service.do("CreateStream", {"StreamName": "clicks", "ShardCount": 1})
         await asyncio.to_thread(fill, "a")
         names: dict[str, Any] = {"my_registry": CollectorRegistry(), "on_order": noting("orders", None)}
         names["on_payment"] = noting("payments", {"batchItemFailures": []})
         one = replaced(one, ("(event, context): ...", "(event, context): on_order(event)"))
         several = replaced(several, ('return {"batchItemFailures": []}', "return on_payment(event)"))
+        several = replaced(several, ("sqlite:poller.db", f"sqlite:{tmp_path}/poller.db"))
 
         all_three = asyncio.ensure_future(enough.wait())
         first = asyncio.ensure_future(_run(one, names))
@@ -161,6 +170,7 @@ async def test_the_python_shown_works(tmp_path: Path, monkeypatch: pytest.Monkey
         async with asyncio.timeout(daemon.DEADLINE):
             await _run(several, names)
         assert done[3:] == [("payments", f"a{n}") for n in range(3)]
+        assert aws.kinesis_service.calls["GetRecords"], "the stream was not read"
         await asyncio.to_thread(client.close)
 
 
