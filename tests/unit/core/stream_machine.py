@@ -281,10 +281,12 @@ class Rig:
         self.open.update(sequence_value(one) for one in told)
         return self.feed(Fetched(Page(list(records), iterator, behind, 100 * len(records), children)))
 
-    def fail(self, problem: SourceProblem = SourceProblem.UNREACHABLE) -> list[StreamCommand]:
-        """The read under way fails."""
-        self.reads.pop(0)
-        return self.feed(FetchFailed(problem, "away"))
+    def fail(
+        self, problem: SourceProblem = SourceProblem.UNREACHABLE, iterator: str | None = None
+    ) -> list[StreamCommand]:
+        """The read under way fails; `iterator` is one that was got for it."""
+        used = self.reads.pop(0).iterator
+        return self.feed(FetchFailed(problem, "away", iterator or used))
 
     def end(self, result: InvocationResult = OK, *, run: int = 0) -> list[StreamCommand]:
         """The oldest invocation ends."""
@@ -321,6 +323,14 @@ class Rig:
             if self.all(kind):
                 return
         raise AssertionError(f"no {kind.__name__} comes")
+
+    def rest(self, most: int = 100) -> "Rig":
+        """Time passes, with reads that find nothing new, until all that is known is written down."""
+        for _ in range(most):
+            if self.machine.at_rest:
+                return self
+            self.bring() if self.reads else self.tick()
+        raise AssertionError("it does not come to rest")
 
     def again(self, **changes: Any) -> "Rig":
         """The process was killed; another one goes on with what is written."""
