@@ -5,7 +5,8 @@ Each such loss is counted and has a log line of its own, with what it takes to f
 
 import json
 import logging
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 from poller.core.cleanup import Lost
 from poller.core.failure_document import failure_document
@@ -14,6 +15,9 @@ from poller.core.records import Discard, DiscardReason, Position, PositionKind, 
 from poller.core.stream_messages import Discarded, Gap
 from poller.metrics_stats import CallOutcome, DiscardedFor, GapReason, MappingStats
 from poller.telling import Teller, one_line
+
+MOST_NAMED: Final = 10
+"""Lost shards that a line names."""
 
 
 class Losses:
@@ -88,14 +92,19 @@ class Losses:
         fields: dict[str, Any] = {"position": place(command.position), "resumed_at": command.resumed_at}
         self._teller.tell(logging.ERROR, "gap", text, shard=shard_id, **fields)
 
-    def shard_lost(self, lost: Lost) -> None:
-        """STR-3: the shard is gone with what was not read of it, or is another one under the same id."""
-        key, at = lost.lease.key, lost.lease.checkpoint
-        self._stream.gaps[GapReason.STREAM_REMADE if lost.remade else GapReason.SHARD_LOST] += 1
-        what = "belongs to a stream that was deleted and made anew; it is read from its start"
-        if not lost.remade:
-            what = "is not listed any more: what was not read of it is lost"
-        self._teller.tell(logging.ERROR, "shard_lost", f"shard {key} (at {at}) {what}", shard=key, checkpoint=at)
+    def shards_lost(self, lost: Sequence[Lost]) -> None:
+        """STR-3: shards are gone with what was not read of them, or are others under the same ids."""
+        for remade in (True, False):
+            leases = [one.lease for one in lost if one.remade is remade]
+            if not leases:
+                continue
+            self._stream.gaps[GapReason.STREAM_REMADE if remade else GapReason.SHARD_LOST] += len(leases)
+            what = "belong to a stream that was deleted and made anew: they are read from their start"
+            if not remade:
+                what = "are not listed any more: what was not read of them is lost"
+            named = ", ".join([f"{lease.key} (at {lease.checkpoint})" for lease in leases[:MOST_NAMED]])
+            text = f"{len(leases)} shards {what}: {named}{', ...' if len(leases) > MOST_NAMED else ''}"
+            self._teller.tell(logging.ERROR, "shards_lost", text, shards=len(leases), remade=remade)
 
 
 def _reason(discard: Discard) -> DiscardedFor:

@@ -9,7 +9,7 @@ Log lines carry `action`, `mapping` and `shard`, and the sequence numbers of the
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
 from poller.core.cleanup import Lost
@@ -351,11 +351,14 @@ class StreamTelemetry:
         text = f"the row of shard {shard_id} was changed by somebody else; reading stops until the next discovery"
         self._teller.tell(logging.WARNING, "lease_lost", text, shard=shard_id)
 
-    def shard_lost(self, lost: Lost, now: Instant) -> None:
-        """The shard is gone with what was not read of it, or is another one under the same id."""
+    def shards_lost(self, lost: Sequence[Lost], now: Instant) -> None:
+        """Shards are gone with what was not read of them, or are others under the same ids; their rows, put right,
+        are nobody's.
+        """
         del now
-        self._let_go(lost.lease.key, LeaseEvent.RELEASED)
-        self._losses.shard_lost(lost)
+        for one in lost:
+            self._let_go(one.lease.key, LeaseEvent.RELEASED)
+        self._losses.shards_lost(lost)
 
     def shard_failed(self, shard_id: str, error: PollerError, now: Instant) -> None:
         """What has to be done about a shard (its row taken, its end written) cannot be done yet."""

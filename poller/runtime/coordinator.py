@@ -18,9 +18,10 @@ from poller.core.backoff import delay
 from poller.core.lifecycle import may_become
 from poller.core.mapping import EventSourceMapping
 from poller.core.messages import Request
-from poller.core.model import MappingState, QueueGauges, SourceProblem
+from poller.core.model import MappingState, SourceProblem
 from poller.errors import ConfigurationError, HandlerError, PollerError, SourceError
 from poller.metrics import Metrics
+from poller.metrics_stats import Gauges
 from poller.ports import Handler
 from poller.telemetry import Telemetry
 
@@ -64,7 +65,7 @@ class Coordinator(ABC):
     # --- what a kind of source adds ---
 
     @abstractmethod
-    def gauges(self) -> QueueGauges:
+    def gauges(self) -> Gauges:
         """How the mapping stands; called from the thread that scrapes."""
 
     @property

@@ -12,12 +12,12 @@ from poller.core.budget import ByteBudget
 from poller.core.failure_document import document_key, failure_document
 from poller.core.mapping import EventSourceMapping
 from poller.core.messages import Request
-from poller.core.model import JsonObject, QueueGauges
-from poller.core.records import Discard, ShardGauges
+from poller.core.model import JsonObject
+from poller.core.records import Discard
+from poller.core.stream_gauges import NO_STREAM_GAUGES, StreamGauges, stream_gauges
 from poller.core.stream_payload import stream_event
 from poller.errors import PollerError, SourceError
 from poller.metrics import Metrics
-from poller.metrics_stats import NO_GAUGES, MappingStats
 from poller.ports import Destination, FailureDocument, Handler, LeaseStore, StreamSource
 from poller.runtime.coordinator import Coordinator
 from poller.runtime.crew import Crew
@@ -26,7 +26,7 @@ from poller.runtime.stream_discovery import Discovery
 from poller.runtime.stream_driver import Dispatch, Kit, ShardWork
 from poller.runtime.stream_rows import StreamRows
 from poller.runtime.stream_shards import RunningShards
-from poller.runtime.stream_watch import StreamWatch
+from poller.stream_telemetry import StreamTelemetry
 
 MOST_READS: Final = 256  # reads of a mapping at once; idle shards by the thousand need few at any moment
 LOOK_FIRST, LOOK_CAP = 1.0, 30.0  # seconds before a look for new shards that failed is tried again
@@ -59,7 +59,6 @@ class StreamCoordinator(Coordinator):
         clock: Clock,
         budget: ByteBudget,
         random: Random,
-        watch: Callable[[MappingStats], StreamWatch] = StreamWatch,
     ) -> None:
         """`worker` is the name under which this process owns rows."""
         super().__init__(mapping, handler, metrics=metrics, clock=clock, random=random)
@@ -67,43 +66,34 @@ class StreamCoordinator(Coordinator):
         self._dispatch = dispatch
         self._worker = worker
         self._budget = budget
-        self._watch = watch(self.stats)
+        self._watch = StreamTelemetry(self.stats)
         self._opened_stream: Opened
         self._rows: StreamRows
         self._discovery: Discovery
         self._pinned: tuple[str, ...] = ()
         self._shards: RunningShards | None = None
 
-    def shard_gauges(self) -> dict[str, ShardGauges]:
-        """How each shard that is read stands, by its id; called from the thread that scrapes."""
-        return {} if self._shards is None else self._shards.gauges()
-
-    def gauges(self) -> QueueGauges:
-        """The shards together, as far as a queue has the same. `polling` stays False: whether a stream's mapping
-        is stuck is to be seen from each of its shards.
-        """
-        shards = tuple(self.shard_gauges().values())
-        if not shards:
-            return NO_GAUGES
-        return QueueGauges(
-            polls=sum([shard.polling for shard in shards]),
-            polling=False,
-            buffered=sum([shard.buffered for shard in shards]),
-            buffered_bytes=sum([shard.buffered_bytes for shard in shards]),
-            in_flight_batches=sum([shard.in_flight_batches for shard in shards]),
-            in_flight_messages=sum([shard.in_flight_records for shard in shards]),
-            limit=self.mapping.handler.concurrency,
-            oldest_pending_since=_oldest([shard.oldest_pending_since for shard in shards]),
-            invoking_since=_oldest([shard.invoking_since for shard in shards]),
-            groups_active=0,
-            groups_waiting=0,
-            groups_blocked=0,
+    def gauges(self) -> StreamGauges:
+        """How the mapping stands; called from the thread that scrapes."""
+        shards = self._shards
+        if shards is None:
+            return NO_STREAM_GAUGES
+        assert self.mapping.stream is not None, "streams only"
+        return stream_gauges(
+            shards.gauges(),
+            self._discovery.known,
+            self._rows.rows,
+            worker=self._worker,
+            enabled=self._enabled,
+            lanes=self.mapping.stream.lanes,
+            concurrency=self.mapping.handler.concurrency,
         )
 
     @property
     def in_flight(self) -> int:
         """Records that its handler has at this moment."""
-        return self.gauges().in_flight_messages
+        shards = self._shards
+        return 0 if shards is None else sum([one.in_flight_records for one in shards.gauges().values()])
 
     async def _open(self) -> None:
         """STR-11: what LATEST means is found out and written down here, once."""
@@ -237,7 +227,3 @@ def build_stream_event(mapping: EventSourceMapping) -> Callable[[ShardWork], Jso
 
 def _nothing_is_read(shard_id: str) -> None:
     del shard_id
-
-
-def _oldest(moments: list[float | None]) -> float | None:
-    return min([moment for moment in moments if moment is not None], default=None)

@@ -19,7 +19,7 @@ from poller.core.shards import plan_rows
 from poller.errors import SourceError, StoreError
 from poller.ports import StreamSource
 from poller.runtime.stream_rows import StreamRows
-from poller.runtime.stream_watch import StreamWatch
+from poller.stream_telemetry import StreamTelemetry
 
 PLANS: Final = 5  # tries to create the rows that are missing, while somebody else creates them too
 
@@ -28,7 +28,12 @@ class Discovery:
     """The shards of one mapping's stream. `known` is all that was listed, by id, in the order of the source."""
 
     def __init__(
-        self, mapping: EventSourceMapping, source: StreamSource, rows: StreamRows, clock: Clock, watch: StreamWatch
+        self,
+        mapping: EventSourceMapping,
+        source: StreamSource,
+        rows: StreamRows,
+        clock: Clock,
+        watch: StreamTelemetry,
     ) -> None:
         assert mapping.stream is not None, "only streams have shards"
         self.known: dict[str, Shard] = {}
@@ -64,19 +69,20 @@ class Discovery:
         nobody knows any yet: a later look brings them (STR-4). Raises SourceError.
         """
         found = {shard.id: shard for shard in told}
+        asked: tuple[Shard, ...] = ()
         if not told or any(shard.id not in self.known for shard in told):
             try:
                 asked = await self._source.children(shard_id)
             except SourceError as error:
                 if not told and error.problem is not SourceProblem.MISSING:
                     raise
-                asked = ()
             self.known |= {shard.id: shard for shard in asked}
         for shard in told:
             self.known.setdefault(shard.id, shard)
         # as listed: a page does not tell where a child begins
-        found |= {key: self.known[key] for key in found}
-        found |= {shard.id: shard for shard in self.known.values() if shard_id in shard.parents}
+        found = {key: self.known[key] for key in found} | {shard.id: shard for shard in asked}
+        if not found:
+            found = {shard.id: shard for shard in self.known.values() if shard_id in shard.parents}
         parents = {parent for shard in found.values() for parent in shard.parents}
         if parents - self.known.keys() - self._rows.rows.keys():
             # a merged child may have one that was born since the last look: it would pass for trimmed (STR-3)

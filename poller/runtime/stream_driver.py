@@ -8,7 +8,7 @@ Nothing is taken from a stream by reading it, so a read may be cancelled at any 
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, NamedTuple, Protocol, TypeAlias, assert_never
 
@@ -39,7 +39,7 @@ from poller.errors import DestinationError, SourceError, StoreError
 from poller.ports import Destination, FailureDocument, StreamSource
 from poller.runtime.crew import Crew
 from poller.runtime.gate import Gate
-from poller.runtime.stream_watch import StreamWatch
+from poller.stream_telemetry import StreamTelemetry
 
 SLACK: Final = 0.002  # seconds: a timer that fires earlier than this before its time is armed again
 LEAST_WAIT: Final = 0.005  # seconds; what was due at once is done already, so this is for what could not be done
@@ -120,7 +120,7 @@ class Kit:
     reads: Gate
     calls: Gate
     clock: Clock
-    watch: StreamWatch
+    watch: StreamTelemetry
 
 
 Ending: TypeAlias = Finished | Exception
@@ -170,7 +170,7 @@ class StreamDriver:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
         self._reading: asyncio.Task[None] | None = None
-        self._requests: dict[int, str] = {}
+        self._requests: dict[int, tuple[str, float]] = {}
         self._waiting: dict[int, StreamBatch] = {}
         self._done = False
         self._asked_rest: asyncio.Future[None] | None = None
@@ -192,14 +192,27 @@ class StreamDriver:
                 self.feed(Invoked(batch, NotInvoked("poller stopped before the function was called"), ""))
 
     def gauges(self) -> ShardGauges:
-        """How its machine stands; called from the thread that scrapes."""
-        return self._machine.gauges()
+        """How its machine stands; called from the thread that scrapes. What waits for its turn to be invoked
+        counts as buffered here: its time has not begun.
+        """
+        gauges = self._machine.gauges()
+        waiting = tuple(self._waiting.values())
+        if not (waiting or gauges.in_flight_batches):
+            return gauges
+        held = sum([len(batch.records) for batch in waiting])
+        return replace(
+            gauges,
+            buffered=gauges.buffered + held,
+            in_flight_batches=gauges.in_flight_batches - len(waiting),
+            in_flight_records=gauges.in_flight_records - held,
+            invoking_since=min([since for _, since in tuple(self._requests.values())], default=None),
+        )
 
     def cut(self) -> int:
         """Ends it where it stands; the number of records that a handler has."""
         if self._done:
             return 0
-        in_flight = self._machine.gauges().in_flight_records
+        in_flight = self.gauges().in_flight_records
         self._close()
         return in_flight
 
@@ -324,7 +337,8 @@ class StreamDriver:
             return False  # it was withdrawn while it waited
         try:
             work = ShardWork(self.shard_id, batch)
-            self._requests[number] = self._kit.dispatch.start(work, partial(self._invoked, batch))
+            request_id = self._kit.dispatch.start(work, partial(self._invoked, batch))
+            self._requests[number] = request_id, self._kit.clock.now().mono
         except Exception as error:  # noqa: BLE001 - it may be another shard that has made room
             self._break(error)
             return False
@@ -333,7 +347,7 @@ class StreamDriver:
 
     def _invoked(self, batch: StreamBatch, result: InvocationResult, seconds: float) -> None:
         self.running -= 1
-        request_id = self._requests.pop(batch.number)
+        request_id, _ = self._requests.pop(batch.number)
         self._kit.calls.leave()
         if self._quiet is not None and not self.running and not self._quiet.done():
             self._quiet.set_result(None)

@@ -5,7 +5,7 @@ to in a task of its own, and nothing to the others (GEN-9).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
 from contextlib import suppress
 from functools import partial
 from random import Random
@@ -16,7 +16,7 @@ from poller.core.budget import ByteBudget
 from poller.core.mapping import EventSourceMapping
 from poller.core.messages import Request, Tick
 from poller.core.records import Progress, Shard, ShardGauges
-from poller.core.shards import children_rows, ended_row, startable
+from poller.core.shards import children_rows, ended_row, parents_of, startable
 from poller.core.stream_consumer import StreamConsumer
 from poller.core.stream_messages import Finished
 from poller.errors import PollerError, SourceError
@@ -86,16 +86,7 @@ class RunningShards:
         """Begins to read every shard that may be read and is not (STR-1, STR-2). `pinned` are those whose LATEST
         was pinned a moment ago; `on_position` hears of them.
         """
-        if not self._enabled or self._stopping.is_set():
-            return
-        wait = 0.0
-        for key in startable(self._discovery.known, self._rows.rows):
-            if key in self._drivers or key in self._chores or key in self._drained:
-                continue
-            if key in pinned:
-                self._unpositioned.add(key)
-            self._chore(key, self._start(key, fresh=key in pinned, wait=wait))
-            wait += SPREAD
+        self._begin(startable(self._discovery.known, self._rows.rows), pinned)
 
     @property
     def positioned(self) -> bool:
@@ -141,6 +132,33 @@ class RunningShards:
 
     # --- beginning ---
 
+    def _start_next(self, ended: str) -> None:
+        """What waited for this shard. Only its children are looked at: a look at thousands of shards at each of
+        thousands of ends would take minutes.
+        """
+        rows, known = self._rows.rows, self._discovery.known
+        row = rows.get(ended)
+        children = [rows[key] for key in (() if row is None else row.children) if key in rows]
+        near = {ended, *(child.key for child in children)}
+        near.update(*(parents_of(child, known) for child in children))
+        ready = startable(
+            {key: known[key] for key in near if key in known}, {key: rows[key] for key in near if key in rows}
+        )
+        names = {child.key for child in children}
+        self._begin([key for key in ready if key in names])
+
+    def _begin(self, keys: Iterable[str], pinned: Collection[str] = ()) -> None:
+        if not self._enabled or self._stopping.is_set():
+            return
+        wait = 0.0
+        for key in keys:
+            if key in self._drivers or key in self._chores or key in self._drained:
+                continue
+            if key in pinned:
+                self._unpositioned.add(key)
+            self._chore(key, self._start(key, fresh=key in pinned, wait=wait))
+            wait += SPREAD
+
     async def _start(self, key: str, *, fresh: bool, wait: float = 0.0) -> None:
         if wait:
             await self._sleep(wait)
@@ -163,7 +181,7 @@ class RunningShards:
         awaited = partial(self._awaited, key) if key in self._unpositioned else None
         driver = StreamDriver(key, machine, row, self._kit, self._on_end, awaited)
         self._drivers[key], self._held[key] = driver, row
-        self._kit.watch.shard_started(key, self._kit.clock.now())
+        self._kit.watch.shard_started(key, progress.position, self._kit.clock.now())
         if not self._mapping.enabled:
             driver.request(Request.RESUME)
         if self._draining:
@@ -212,7 +230,7 @@ class RunningShards:
         if ending.lost:
             self._lost(key)
         elif ending.ended:
-            self._chore(key, self._end(key, row, ending), then=self.start)
+            self._chore(key, self._end(key, row, ending), then=partial(self._start_next, key))
         else:
             self._drained.add(key)
             self._chore(key, self._release(key, row, ending))
@@ -250,7 +268,10 @@ class RunningShards:
 
     async def _release(self, key: str, row: HeldRow, finished: Finished) -> None:
         """The last position, and the row is nobody's (S12)."""
-        if await self._insist(key, lambda: row.release(finished.progress)) is False:
+        done = await self._insist(key, lambda: row.release(finished.progress))
+        if done:
+            self._kit.watch.shard_released(key, self._kit.clock.now())
+        elif done is False:
             self._lost(key)
 
     async def _restart(self, key: str, error: Exception, driver: StreamDriver | None = None) -> None:
