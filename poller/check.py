@@ -1,33 +1,27 @@
 """The engine of `poller check`: a file, its handlers and its sources looked at, everything told as findings.
 
-It prints nothing and starts nothing; the command line shows what it finds.
+It prints nothing and starts nothing; the command line shows what it finds. What is asked of the sources is in
+check_sources.py.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TypeAlias
 
+from poller.check_sources import Level, Sources, look
 from poller.clock import SystemClock
 from poller.config import Configuration, Rejected, place, read, sentence
-from poller.core.mapping import EventSourceMapping, visibility_conflict
+from poller.core.mapping import EventSourceMapping
 from poller.core.mapping_advice import future_start, lost_positions
-from poller.core.model import JsonObject, QueueFacts, SourceProblem
-from poller.errors import ConfigurationError, SourceError
-from poller.ports import QueueSource
+from poller.core.model import JsonObject
+from poller.errors import ConfigurationError
 from poller.yamltext import Problem
 
 _AT_ONCE = 10  # sources looked at side by side
-_ADVISED_RECEIVES = 5
-_NO_QUEUE = (
-    "Error occurred while ReceiveMessage. SQS Error Code: AWS.SimpleQueueService.NonExistentQueue."
-    " SQS Error Message: The specified queue does not exist."
-)
-_NO_PERMISSION = "The provided execution role does not have permissions to call ReceiveMessage on SQS"
 
-Level: TypeAlias = Literal["error", "warning"]
-OpenQueue: TypeAlias = Callable[[EventSourceMapping], Awaitable[QueueSource]]
 ImportHandler: TypeAlias = Callable[[EventSourceMapping], None]
 
 
@@ -46,7 +40,7 @@ class Finding:
     def text(self) -> str:
         """The line for people; an error of the file reads as it does when `poller run` ends with it."""
         whose = None if self.mapping is None else f"mapping {self.mapping}"
-        level = "warning" if self.level == "warning" else None
+        level = None if self.level == "error" else self.level
         where = place(self.file, self.line, self.column)
         return ": ".join(part for part in (where, level, whose, self.sentence) if part)
 
@@ -101,38 +95,30 @@ def check_handlers(configuration: Configuration, import_handler: ImportHandler) 
     return findings
 
 
-async def check_online(configuration: Configuration, open_queue: OpenQueue) -> list[Finding]:
-    """What the sources say: CFG-40, CFG-42, CFG-44, and advice on their redrive policies; in the file's order.
-
-    `open_queue` raises SourceError or ConfigurationError for a queue that cannot be used.
-    """
+async def check_online(configuration: Configuration, sources: Sources) -> list[Finding]:
+    """What sources and destinations say, in the file's order."""
     places = asyncio.Semaphore(_AT_ONCE)
 
-    async def look(index: int, mapping: EventSourceMapping) -> list[Finding]:
+    async def look_at(index: int, mapping: EventSourceMapping) -> list[Finding]:
         async with places:
-            try:
-                facts = await (await open_queue(mapping)).describe()
-            except SourceError as error:
-                return [_finding(configuration, index, "error", _refusal(error))]
-            except ConfigurationError as error:
-                return _errors(configuration, index, error)
-        found = [_finding(configuration, index, "warning", text) for text in _advice(mapping, facts)]
-        conflict = _conflict(mapping, facts)
-        return found if conflict is None else [_finding(configuration, index, "error", conflict), *found]
+            remarks = await look(mapping, sources)
+        return [_finding(configuration, index, level, text) for level, text in remarks]
 
     async with asyncio.TaskGroup() as group:
-        looks = [group.create_task(look(index, mapping)) for index, mapping in enumerate(configuration.mappings)]
+        looks = [
+            group.create_task(look_at(index, mapping)) for index, mapping in enumerate(configuration.mappings)
+        ]
     return [finding for task in looks for finding in task.result()]
 
 
 def to_json(report: Report) -> JsonObject:
     """The shape of `poller check --json`."""
-    errors = sum(finding.level == "error" for finding in report.findings)
+    counts = Counter(finding.level for finding in report.findings)
     return {
         "file": report.file,
-        "ok": errors == 0,
-        "errors": errors,
-        "warnings": len(report.findings) - errors,
+        "ok": counts["error"] == 0,
+        "errors": counts["error"],
+        "warnings": counts["warning"],
         "mappings": [mapping.name for mapping in report.configuration.mappings] if report.configuration else [],
         "findings": [
             {
@@ -146,57 +132,6 @@ def to_json(report: Report) -> JsonObject:
             for finding in report.findings
         ],
     }
-
-
-def _conflict(mapping: EventSourceMapping, facts: QueueFacts) -> str | None:
-    text = visibility_conflict(facts.visibility_timeout, mapping)
-    advice = "raise the queue's visibility timeout, lower Handler.TimeoutInSeconds, or set Poller.Heartbeat"
-    return None if text is None else f"{text}; {advice}."
-
-
-def _advice(mapping: EventSourceMapping, facts: QueueFacts) -> Iterator[str]:
-    """What will surprise the owner of this queue one day (SQS-25, FIFO-11)."""
-    queue = mapping.arn.name
-    if facts.redrive is None:
-        yield (
-            f"queue {queue} has no redrive policy: a message that always fails comes back until its retention"
-            " ends; give the queue a dead-letter queue."
-        )
-        return
-    receives = _max_receives(facts.redrive)
-    if receives is None:
-        yield f"the redrive policy of queue {queue} has no maxReceiveCount that can be read."
-    elif receives < _ADVISED_RECEIVES:
-        yield (
-            f"queue {queue} moves messages to its dead-letter queue after {receives} receives; AWS advises"
-            f" {_ADVISED_RECEIVES} or more, because throttled and interrupted batches count too."
-        )
-    if mapping.arn.fifo:
-        yield (
-            f"queue {queue} is FIFO and has a dead-letter queue: later messages of a group go on without those"
-            " that were moved there, so the order of the group is broken at that point."
-        )
-
-
-def _max_receives(redrive: Mapping[str, Any]) -> int | None:
-    """Some servers write it as text."""
-    try:
-        return int(redrive["maxReceiveCount"])
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return None
-
-
-def _refusal(error: SourceError) -> str:
-    """AWS's sentence first where it has one; the adapter may have put it there already."""
-    text = str(error)
-    match error.problem:
-        case SourceProblem.MISSING:
-            known = _NO_QUEUE
-        case SourceProblem.DENIED:
-            known = _NO_PERMISSION
-        case _:
-            return text
-    return text if known in text else f"{known.removesuffix('.')}. {text}"
 
 
 def _errors(configuration: Configuration, index: int, error: ConfigurationError) -> list[Finding]:

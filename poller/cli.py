@@ -72,8 +72,9 @@ def check(path: Path, *, online: bool, as_json: bool) -> None:
     Exit code 0 (warnings allowed) or 2.
     """
     from poller.check import check_file, check_handlers, check_online, to_json
-    from poller.service import import_handler, opened_queues
+    from poller.service import import_handler
     from poller.settings import environment
+    from poller.sources import opened_sources
 
     report = check_file(path, environment())
     if report.configuration is not None:
@@ -83,15 +84,15 @@ def check(path: Path, *, online: bool, as_json: bool) -> None:
         configuration = report.configuration
 
         async def look() -> "list[Finding]":
-            async with opened_queues(configuration.settings) as open_queue:
-                return await check_online(configuration, open_queue)
+            async with opened_sources(configuration.settings) as sources:
+                return await check_online(configuration, sources)
 
         report = report.with_findings(_run(look()))
     if as_json:
         click.echo(json.dumps(to_json(report), indent=2))
     else:
         for finding in report.findings:
-            click.echo(finding.text, err=True)
+            click.echo(finding.text, err=finding.level != "info")
         if not report.exit_code and report.configuration is not None:
             looked = "file, handlers and sources" if online else "file and handlers"
             count = len(report.configuration.mappings)

@@ -17,10 +17,6 @@ from typing import Any, Self
 from prometheus_client import CollectorRegistry
 
 from poller.aws.clients import AwsClients
-from poller.aws.destinations import open_destination
-from poller.aws.dynamodb_streams import DynamoDbStream
-from poller.aws.kinesis import KinesisStream
-from poller.aws.sqs import SqsQueue
 from poller.clock import Clock, SystemClock
 from poller.core.budget import ByteBudget
 from poller.core.mapping import EventSourceMapping
@@ -28,10 +24,10 @@ from poller.core.mapping_advice import future_start
 from poller.core.messages import Request
 from poller.core.model import Batch, JsonObject, QueueFacts, SourceKind, SourceProblem
 from poller.core.payload import queue_event
-from poller.errors import ConfigurationError, DestinationError, PollerError, SourceError
+from poller.errors import ConfigurationError, PollerError, SourceError
 from poller.handlers.targets import Target, make_handler
 from poller.metrics import Metrics
-from poller.ports import Handler, LeaseStore, QueueSource, StreamSource
+from poller.ports import Handler, LeaseStore, QueueSource
 from poller.runtime.coordinator import TRANSIENT, Coordinator
 from poller.runtime.dispatcher import Dispatcher
 from poller.runtime.heartbeat import Heartbeat
@@ -40,7 +36,8 @@ from poller.runtime.shutdown import longest_wait, stop_all, stop_now
 from poller.runtime.sidethread import SideThread
 from poller.runtime.stream_coordinator import Opened, StreamCoordinator, build_stream_event
 from poller.runtime.watchdog import Watchdog
-from poller.settings import Settings, State
+from poller.settings import State
+from poller.sources import Sources
 from poller.store.memory import MemoryStore
 from poller.store.sqlite import SqliteStore
 
@@ -258,27 +255,12 @@ class Service:
         )
 
     async def _open(self, mapping: EventSourceMapping) -> tuple[QueueSource, QueueFacts]:
-        queue = SqsQueue(self._clients, mapping.arn)
-        return queue, await queue.open()
+        return await Sources(self._clients).queue(mapping)
 
     async def _open_stream(self, mapping: EventSourceMapping) -> Opened:
-        assert mapping.stream is not None, "streams only"
+        sources = Sources(self._clients)
         store = await self._opened_store()
-        source: StreamSource
-        if mapping.source is SourceKind.KINESIS:
-            source = KinesisStream(self._clients, mapping.arn)
-        else:
-            source = DynamoDbStream(self._clients, mapping.arn)
-        destination = None
-        if mapping.stream.destination is not None:
-            try:
-                destination = await open_destination(mapping.stream.destination, self._clients, mapping.arn.region)
-            except DestinationError as error:
-                cause = error.__cause__
-                if isinstance(cause, SourceError):  # it may be a matter of patience, as with a source
-                    raise SourceError(cause.problem, str(error), cause.code) from error
-                raise
-        return Opened(source, destination, store)
+        return Opened(sources.stream(mapping), await sources.destination(mapping), store)
 
     async def _opened_store(self) -> LeaseStore:
         """The one store of the process, opened when the first stream needs it: queues need none."""
@@ -294,8 +276,7 @@ class Service:
     async def _open_beside(self, mapping: EventSourceMapping) -> AsyncIterator[QueueSource]:
         """The same queue over connections of the side thread's loop."""
         async with self._make_clients() as clients:
-            queue = SqsQueue(clients, mapping.arn)
-            await queue.open()
+            queue, _ = await Sources(clients).queue(mapping)
             yield queue
 
     def _blocked(self, name: str | None, seconds: float) -> None:
@@ -323,18 +304,3 @@ def import_handler(mapping: EventSourceMapping) -> None:
         await handler.close()
 
     asyncio.run(look())
-
-
-@asynccontextmanager
-async def opened_queues(
-    settings: Settings,
-) -> AsyncIterator[Callable[[EventSourceMapping], Awaitable[QueueSource]]]:
-    """A way to open the queue of any mapping, for a look at it; raises SourceError and ConfigurationError."""
-    async with AwsClients(region=settings.region, endpoint_url=settings.endpoint_url) as clients:
-
-        async def open_queue(mapping: EventSourceMapping) -> QueueSource:
-            queue = SqsQueue(clients, mapping.arn)
-            await queue.open()
-            return queue
-
-        yield open_queue

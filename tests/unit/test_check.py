@@ -1,47 +1,36 @@
-"""The engine of `poller check`: what a file, handlers and queues come to as findings."""
+"""The engine of `poller check`: what a file, handlers and sources come to as findings."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from poller.check import Finding, Report, check_file, check_handlers, check_online, check_start, to_json
 from poller.config import Configuration, parse
 from poller.core.mapping import EventSourceMapping
-from poller.core.model import JsonObject, QueueFacts, SourceProblem
-from poller.errors import ConfigurationError, SourceError
-from poller.ports import Failure
+from poller.core.model import QueueFacts
+from poller.errors import ConfigurationError
+from poller.ports import Destination, QueueSource, StreamSource
+from poller.testing import FakeQueue
 
 ARN = "arn:aws:sqs:eu-west-1:123456789012:{}"
-REDRIVE = {"deadLetterTargetArn": ARN.format("dead"), "maxReceiveCount": 5}
-NO_QUEUE = (
-    "Error occurred while ReceiveMessage. SQS Error Code: AWS.SimpleQueueService.NonExistentQueue."
-    " SQS Error Message: The specified queue does not exist."
-)
-NO_PERMISSION = "The provided execution role does not have permissions to call ReceiveMessage on SQS"
 
 
-class Queue:
-    """A queue that only tells of itself."""
+class Queues:
+    """Sources that only tell of themselves; every one is a queue."""
 
-    def __init__(self, visibility: float = 30, redrive: dict[str, Any] | None = None) -> None:
-        self._facts = QueueFacts(visibility, 0, 0, 0, redrive)
+    def __init__(self, facts: Callable[[str], Awaitable[QueueFacts]]) -> None:
+        self._facts = facts
 
-    async def describe(self) -> QueueFacts:
-        return self._facts
+    async def queue(self, mapping: EventSourceMapping) -> tuple[QueueSource, QueueFacts]:
+        return FakeQueue(mapping.arn.name), await self._facts(mapping.arn.name)
 
-    async def receive(
-        self, maximum: int, wait: int, visibility_timeout: int | None, deadline: float
-    ) -> tuple[list[JsonObject], int]:
-        raise AssertionError("a check receives nothing")
+    def stream(self, mapping: EventSourceMapping) -> StreamSource:
+        raise AssertionError("there is no stream")
 
-    async def delete(self, receipts: Sequence[str]) -> Sequence[Failure]:
-        raise AssertionError("a check deletes nothing")
-
-    async def change_visibility(self, receipts: Sequence[str], seconds: Sequence[int]) -> Sequence[Failure]:
-        raise AssertionError("a check changes nothing")
+    async def destination(self, mapping: EventSourceMapping) -> Destination | None:
+        raise AssertionError("a queue has no destination")
 
 
 def configuration(*queues: str, fields: str = "") -> Configuration:
@@ -53,23 +42,6 @@ def configuration(*queues: str, fields: str = "") -> Configuration:
     made = parse(text, "poller.yaml", {})
     assert isinstance(made, Configuration), made
     return made
-
-
-async def findings_of(queue: Queue | Exception, name: str = "orders", fields: str = "") -> list[Finding]:
-    async def open_queue(mapping: EventSourceMapping) -> Queue:
-        assert mapping.arn.name == name
-        if isinstance(queue, Exception):
-            raise queue
-        return queue
-
-    return await check_online(configuration(name, fields=fields), open_queue)
-
-
-async def only_finding(queue: Queue | Exception, name: str = "orders", fields: str = "") -> Finding:
-    (finding,) = await findings_of(queue, name, fields)
-    assert (finding.mapping, finding.file, finding.line) == (name, "poller.yaml", 2)
-    assert finding.sentence.isprintable()
-    return finding
 
 
 def test_a_good_file(tmp_path: Path) -> None:
@@ -176,94 +148,36 @@ def test_handlers_that_cannot_be_had() -> None:
     assert (second.level, second.sentence) == ("error", "and no other either.")
 
 
-async def test_a_queue_in_good_order() -> None:
-    """CFG-44, SQS-25: equal timeouts and five receives are fine."""
-    assert await findings_of(Queue(30, REDRIVE)) == []
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("Queue orders is not there.", f"{NO_QUEUE[:-1]}. Queue orders is not there."),
-        (f"{NO_QUEUE} Check the name.", f"{NO_QUEUE} Check the name."),
-    ],
-)
-async def test_a_queue_that_does_not_exist(text: str, told: str) -> None:
-    """CFG-40: AWS's sentence, once."""
-    finding = await only_finding(SourceError(SourceProblem.MISSING, text))
-    assert (finding.level, finding.sentence) == ("error", told)
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("sqs denied it.", f"{NO_PERMISSION}. sqs denied it."),
-        (f"{NO_PERMISSION}. Allow it.", f"{NO_PERMISSION}. Allow it."),
-    ],
-)
-async def test_a_queue_that_may_not_be_read(text: str, told: str) -> None:
-    """CFG-42: AWS's sentence, once."""
-    finding = await only_finding(SourceError(SourceProblem.DENIED, text))
-    assert (finding.level, finding.sentence) == ("error", told)
-
-
-@pytest.mark.parametrize("problem", sorted(set(SourceProblem) - {SourceProblem.MISSING, SourceProblem.DENIED}))
-async def test_a_queue_that_cannot_be_looked_at(problem: SourceProblem) -> None:
-    finding = await only_finding(SourceError(problem, "nobody answers at h."))
-    assert (finding.level, finding.sentence) == ("error", "nobody answers at h.")
-
-
-async def test_an_endpoint_that_cannot_be_used() -> None:
-    finding = await only_finding(ConfigurationError("this URL is none."))
-    assert (finding.level, finding.sentence) == ("error", "this URL is none.")
-
-
-async def test_a_visibility_timeout_that_is_too_short() -> None:
-    """CFG-44: an error, also when there is other advice."""
-    error, advice = await findings_of(Queue(20), fields="    Handler: {TimeoutInSeconds: 20.5}\n")
-    assert (error.level, advice.level) == ("error", "warning")
-    assert error.sentence == (
-        "Queue visibility timeout: 20 seconds is less than Function timeout: 20.5 seconds;"
-        " raise the queue's visibility timeout, lower Handler.TimeoutInSeconds, or set Poller.Heartbeat."
-    )
-
-
-async def test_a_queue_without_a_redrive_policy() -> None:
-    """SQS-25: what fails comes back for days."""
-    finding = await only_finding(Queue())
-    assert finding.level == "warning"
-    assert "queue orders has no redrive policy" in finding.sentence
-
-
-@pytest.mark.parametrize("receives", [1, 4, "4"])
-async def test_a_redrive_after_few_receives(receives: Any) -> None:
-    """SQS-25: AWS advises five or more; some servers write the number as text."""
-    finding = await only_finding(Queue(30, {**REDRIVE, "maxReceiveCount": receives}))
-    assert (finding.level, "5 or more" in finding.sentence) == ("warning", True)
-
-
-@pytest.mark.parametrize("receives", ["many", None, [], float("inf")])
-async def test_a_redrive_policy_that_cannot_be_read(receives: Any) -> None:
-    finding = await only_finding(Queue(30, {"maxReceiveCount": receives}))
-    assert (finding.level, "no maxReceiveCount that can be read" in finding.sentence) == ("warning", True)
-
-
-async def test_a_dead_letter_queue_breaks_the_order_of_a_group() -> None:
-    """FIFO-11: by design, and worth knowing."""
-    finding = await only_finding(Queue(30, REDRIVE), "orders.fifo")
-    assert (finding.level, "order of the group" in finding.sentence) == ("warning", True)
-
-
-async def test_findings_come_in_the_order_of_the_file_and_one_queue_does_not_hold_up_the_others() -> None:
-    """The first queue answers only after the second one has."""
+async def test_findings_come_in_the_order_of_the_file_and_one_source_does_not_hold_up_the_others() -> None:
+    """SQS-25: the first queue answers only after the second one has."""
     second_answered = asyncio.Event()
 
-    async def open_queue(mapping: EventSourceMapping) -> Queue:
-        if mapping.name == "orders":
+    async def facts(queue: str) -> QueueFacts:
+        if queue == "orders":
             await asyncio.wait_for(second_answered.wait(), 60)
         else:
             second_answered.set()
-        return Queue()
+        return QueueFacts(30, 0, 0, 0)
 
-    found = await check_online(configuration("orders", "clicks"), open_queue)
-    assert [finding.mapping for finding in found] == ["orders", "clicks"]
+    found = await check_online(configuration("orders", "clicks"), Queues(facts))
+    assert [(finding.mapping, finding.line) for finding in found] == [("orders", 2), ("clicks", 4)]
+    assert found[0].text.startswith("poller.yaml:2: warning: mapping orders: queue orders has no redrive policy")
+
+
+async def test_a_crash_of_one_look_ends_the_check() -> None:
+    """What nobody expected is a traceback of ours, not a silence."""
+
+    async def facts(queue: str) -> QueueFacts:
+        raise ZeroDivisionError
+
+    with pytest.raises(ExceptionGroup):
+        await check_online(configuration("orders"), Queues(facts))
+
+
+def test_information_is_neither_error_nor_warning() -> None:
+    told = Finding("info", "3 shards.", "poller.yaml", 2, mapping="orders")
+    assert told.text == "poller.yaml:2: info: mapping orders: 3 shards."
+    report = Report("poller.yaml", (), configuration("orders")).with_findings([told])
+    shown = to_json(report)
+    assert (report.exit_code, shown["ok"], shown["errors"], shown["warnings"]) == (0, True, 0, 0)
+    assert shown["findings"][0]["level"] == "info"
