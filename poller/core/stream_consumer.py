@@ -559,6 +559,7 @@ class StreamConsumer:
         if self._settings.destination is None:
             self._pass(lane, discard, dropped=True, problem="")
             return
+        self._remember_attempts()
         lane.sending.append(discard)
         if len(lane.sending) == 1:
             self._commands.append(SendDocument(discard))
