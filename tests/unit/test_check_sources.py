@@ -220,6 +220,11 @@ async def test_a_stream_in_good_order(arn: str) -> None:
         ),
         (
             (OPEN, OPEN),
+            {"ParallelizationFactor": 5, "Handler": {"Concurrency": 10}},
+            "2 open shards, ParallelizationFactor is 5: up to 10 batches at once.",
+        ),
+        (
+            (OPEN, OPEN),
             {"ParallelizationFactor": 5, "Handler": {"Concurrency": 9}},
             f"2 open shards, ParallelizationFactor is 5: 10 batches could run at once, {CAP}",
         ),
