@@ -25,6 +25,19 @@ if TYPE_CHECKING:
 
 DEFAULT_FILE = "poller.yaml"
 DEFAULT_STATUS_URL = "http://127.0.0.1:9465"
+HINTS = """\
+{url}
+SQS, SNS, S3, Kinesis, DynamoDB and its streams, all in memory. For poller, the
+aws command and any SDK, in another terminal:
+  export AWS_ENDPOINT_URL={url} AWS_DEFAULT_REGION=us-east-1
+  export AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x
+What you create there is, as EventSourceArn or as a destination of failures:
+  queue    arn:aws:sqs:us-east-1:000000000000:NAME
+  stream   arn:aws:kinesis:us-east-1:000000000000:stream/NAME
+  table    the LatestStreamArn that CreateTable answers
+  topic    arn:aws:sns:us-east-1:000000000000:NAME
+  bucket   arn:aws:s3:::NAME
+Ctrl-C ends it, and nothing is kept."""
 CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 T = TypeVar("T")
 
@@ -109,11 +122,12 @@ def check(path: Path, *, online: bool, as_json: bool) -> None:
 @click.option(
     "--aws",
     metavar="URL",
-    help="Use the AWS at this URL: AWS itself or a stand-in. moto now and then breaks the order of FIFO queues.",
+    help="Use the AWS at this URL: AWS itself or a stand-in. What it does not have is left out. moto now and then "
+    "breaks the order of FIFO queues.",
 )
 @_as_json
 def demo(*, seconds: float, records: int, aws: str | None, as_json: bool) -> None:
-    """Feed a standard and a FIFO queue, fail some on purpose, account for every record."""
+    """Feed two queues, a Kinesis stream and a table, fail some on purpose, account for every record."""
     from poller.demo import run_demo
 
     _credentials_for_play(aws)
@@ -127,11 +141,12 @@ def demo(*, seconds: float, records: int, aws: str | None, as_json: bool) -> Non
 def dev(port: int) -> None:
     """Run the embedded AWS alone, for trying things and for your own tests.
 
-    Prints its URL; give that to any SDK as endpoint, with any credentials. Ctrl-C ends it.
+    SQS, SNS, S3, Kinesis, DynamoDB and its streams, all in memory and on one port. The first line that it prints
+    is its URL; give that to any SDK as endpoint, with any credentials. Ctrl-C ends it.
     """
     from poller.testing.process import main as serve
 
-    raise SystemExit(serve(["--port", str(port)]))
+    raise SystemExit(serve(["--port", str(port)], lambda url: click.echo(HINTS.format(url=url))))
 
 
 @commands.command()

@@ -50,6 +50,7 @@ class DynamoDb:
             "DescribeTable": self._describe_table,
             "DescribeTimeToLive": self._describe_time_to_live,
             "ListTables": self._list_tables,
+            "RollStream": self._roll_stream,
             "UpdateTable": self._update_table,
             "UpdateTimeToLive": self._update_time_to_live,
         }
@@ -195,6 +196,15 @@ class DynamoDb:
         assert table.stream is not None
         table.stream.close(now)
         table.stream = None
+
+    def _roll_stream(self, now: Instant, request: JsonObject) -> JsonObject:
+        """No operation of AWS: `roll` for those who have only HTTP."""
+        check_fields("RollStream", request, frozenset({"TableName"}))
+        table = self.table(request.get("TableName"))
+        if table.stream is None:
+            raise invalid(f"Table {table.name} has no enabled stream")
+        table.stream.roll(now)
+        return {}
 
     # --- time to live ---
 

@@ -6,7 +6,7 @@ import contextlib
 import gc
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from poller.errors import ListenError
 from poller.eventloop import new_event_loop
@@ -16,8 +16,13 @@ _START_DEADLINE = 30.0
 _STOP_DEADLINE = 10.0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Serves until SIGTERM or SIGINT; prints its URL on one line once it listens. Returns the exit code."""
+def tell_url(url: str) -> None:
+    """Prints the URL on one line."""
+    print(url, flush=True)  # noqa: T201 - this is a command
+
+
+def main(arguments: Sequence[str] | None = None, listening: Callable[[str], None] = tell_url) -> int:
+    """Serves until SIGTERM or SIGINT; `listening` is called with its URL once it does. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m poller.testing", description="AWS on this machine.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one (default)")
@@ -30,14 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gc.set_threshold(50_000, 20, 100)
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(_serve(options))
+            runner.run(_serve(options, listening))
     except ListenError as error:
         print(f"poller: {error}", file=sys.stderr)  # noqa: T201 - this is a command
         return error.exit_code
     return 0
 
 
-async def _serve(options: argparse.Namespace) -> None:
+async def _serve(options: argparse.Namespace, listening: Callable[[str], None]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -46,7 +51,7 @@ async def _serve(options: argparse.Namespace) -> None:
         aws.kinesis.limits = not options.no_read_limits
         if options.with_parent:
             await loop.connect_read_pipe(lambda: _EndOfInput(stop), sys.stdin)
-        print(aws.url, flush=True)  # noqa: T201 - this is a command
+        listening(aws.url)
         await stop.wait()
 
 
