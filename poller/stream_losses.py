@@ -84,10 +84,10 @@ class Losses:
         """STR-25: what is known of a loss, which is where it begins and ends."""
         del now
         self._stream.gaps[GapReason.TRIMMED] += 1
-        behind = f"the record {command.resumed_at}" if command.resumed_at else "the end of the shard"
+        behind = command.resumed_at or "the end of the shard"
         text = (
-            f"records of shard {shard_id} were trimmed from the stream before they were read: those from"
-            f" {place(command.position)} on that came before {behind}; how many is not known"
+            f"records of shard {shard_id} were trimmed from the stream before they were read: those between"
+            f" {command.position.sequence or place(command.position)} and {behind}; how many is not known"
         )
         fields: dict[str, Any] = {"position": place(command.position), "resumed_at": command.resumed_at}
         self._teller.tell(logging.ERROR, "gap", text, shard=shard_id, **fields)
