@@ -23,6 +23,7 @@ from poller.errors import PollerError
 from poller.testing import separate_process
 
 DRAIN_DEADLINE = 120.0
+STOP_DEADLINE = 5.0  # short, and with it the long polls: whoever presses Ctrl-C waits for one
 KINDS: tuple[Callable[[str, AwsClients], Source], ...] = (Queue, FifoQueue, KinesisStream, TableStream)
 MOST_REASON = 200  # characters
 
@@ -49,7 +50,7 @@ async def run_demo(records: int, seconds: float, aws: str | None, *, as_json: bo
                 console.print(f"left out: {name}: {reason}", soft_wrap=True, markup=False)
         show = Show(None if as_json else console, sources)
         try:
-            async with Poller(region=REGION, endpoint_url=url, shutdown_timeout=10) as poller:
+            async with Poller(region=REGION, endpoint_url=url, shutdown_timeout=STOP_DEADLINE) as poller:
                 for source in sources:
                     poller.add(source.arn, source.handler(), Name=source.mapping, **source.fields())
                 async with show.running():

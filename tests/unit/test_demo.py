@@ -11,11 +11,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
 from poller import demo, demo_queues, demo_show, demo_streams
 from poller.aws.clients import AwsClients
-from poller.core.model import JsonObject
+from poller.cli import commands
+from poller.core.mapping_arns import parse_destination_arn, parse_source_arn
+from poller.core.model import JsonObject, SourceKind
 from poller.demo import run_demo, shares
 from poller.demo_kinesis import KinesisStream, read_click
 from poller.demo_queues import DemoCrashError, FifoQueue, Queue, fifo_handler, standard_handler
@@ -513,3 +516,26 @@ async def test_the_embedded_aws_rolls_a_stream_over_when_asked(enabled: bool) ->
         assert {shard.parent for shard in stream.open} == {
             shard.id for shard in stream.shards.values() if shard.ending
         }
+
+
+def test_dev_tells_the_url_first_and_then_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scripts read the first line; the rest fits on a terminal."""
+    asked: list[Any] = []
+
+    def serve(arguments: list[str], listening: Any) -> int:
+        asked.append(arguments)
+        listening("http://127.0.0.1:14566")
+        return 0
+
+    monkeypatch.setattr("poller.testing.process.main", serve)
+    result = CliRunner().invoke(commands, ["dev", "--port", "14566"])
+    assert (result.exit_code, asked) == (0, [["--port", "14566"]])
+    url, *lines = result.output.splitlines()
+    assert url == "http://127.0.0.1:14566"
+    assert f"  export AWS_ENDPOINT_URL={url} AWS_DEFAULT_REGION=us-east-1" in lines
+    arns = [line.split()[1] for line in lines if " arn:" in line]
+    kinds = [parse_source_arn(arn.replace("NAME", "a")) for arn in arns[:2]]
+    assert [getattr(kind, "kind", None) for kind in kinds] == [SourceKind.SQS, SourceKind.KINESIS]
+    destinations = [parse_destination_arn(arn.replace("NAME", "abc")) for arn in (arns[0], *arns[2:])]
+    assert not [destination for destination in destinations if isinstance(destination, str)]
+    assert max(len(line) for line in lines) <= 80
