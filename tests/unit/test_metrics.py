@@ -1,32 +1,35 @@
 """Metrics in a registry: every name, label and zero, mappings that come and go, scrapes beside the work."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from poller.core.mapping import EventSourceMapping, SourceArn
+from poller.core.mapping import EventSourceMapping, SourceArn, StreamSettings
 from poller.core.model import Instant, MappingState, QueueFacts, QueueGauges, SourceKind, SourceProblem
+from poller.core.records import TRIM_HORIZON, ShardGauges
+from poller.core.stream_gauges import NO_STREAM_GAUGES, stream_gauges
 from poller.errors import ConfigurationError
 from poller.metrics import MANY_MAPPINGS, Metrics
 from poller.metrics_stats import NO_GAUGES, BatchTrigger, Histogram, Rate
+from poller.metrics_tables import MOST_SHARDS
 from poller.version import __version__
 
 PROBLEMS = {"throttled", "denied", "missing", "credentials", "unreachable", "server", "refused"}
 OUTCOMES = {"success", "partial", "error", "timeout", "throttled", "invalid_response"}
+LEASE_EVENTS = {"acquired", "renew_failed", "lost", "released", "stolen"}
 STATES = {"Creating", "Enabling", "Enabled", "Disabling", "Disabled", "Updating", "Deleting"}
 
 # name, type, label and its values: the list that users' dashboards and alerts depend on
-MAPPING_SERIES = [
+SHARED_SERIES = [
     ("esm_polls_total", "counter", "outcome", {"records", "empty", "throttled", "error"}),
     ("esm_poll_duration_seconds", "histogram", None, None),
     ("esm_polled_events_total", "counter", None, None),
     ("esm_polled_bytes_total", "counter", None, None),
     ("esm_filtered_events_total", "counter", None, None),
-    ("esm_redelivered_events_total", "counter", None, None),
-    ("esm_pollers", "gauge", None, None),
     ("esm_buffered_events", "gauge", None, None),
     ("esm_buffered_bytes", "gauge", None, None),
     ("esm_batch_events", "histogram", None, None),
@@ -41,20 +44,44 @@ MAPPING_SERIES = [
     ("esm_inflight_events", "gauge", None, None),
     ("esm_concurrency_limit", "gauge", None, None),
     ("esm_retries_total", "counter", "reason", {"error", "timeout", "partial", "throttled"}),
-    ("esm_deleted_events_total", "counter", None, None),
-    ("esm_delete_failures_total", "counter", None, None),
-    ("esm_released_events_total", "counter", "reason", {"failed", "stop", "group_blocked"}),
-    ("esm_visibility_extensions_total", "counter", "outcome", {"success", "error"}),
-    ("esm_visibility_lost_events_total", "counter", None, None),
     ("esm_event_age_seconds", "histogram", None, None),
     ("esm_oldest_pending_seconds", "gauge", None, None),
-    ("esm_queue_messages", "gauge", "state", {"visible", "inflight", "delayed"}),
-    ("esm_fifo_groups", "gauge", "state", {"active", "waiting", "blocked"}),
     ("esm_last_poll_timestamp_seconds", "gauge", None, None),
     ("esm_last_success_timestamp_seconds", "gauge", None, None),
     ("esm_mapping_state", "gauge", "state", STATES),
     ("esm_event_loop_blocked_seconds_total", "counter", None, None),
     ("esm_worker_restarts_total", "counter", "reason", {"crash"}),
+]
+QUEUE_SERIES = [
+    ("esm_redelivered_events_total", "counter", None, None),
+    ("esm_pollers", "gauge", None, None),
+    ("esm_deleted_events_total", "counter", None, None),
+    ("esm_delete_failures_total", "counter", None, None),
+    ("esm_released_events_total", "counter", "reason", {"failed", "stop", "group_blocked"}),
+    ("esm_visibility_extensions_total", "counter", "outcome", {"success", "error"}),
+    ("esm_visibility_lost_events_total", "counter", None, None),
+    ("esm_queue_messages", "gauge", "state", {"visible", "inflight", "delayed"}),
+    ("esm_fifo_groups", "gauge", "state", {"active", "waiting", "blocked"}),
+]
+STREAM_SERIES = [
+    ("esm_bisections_total", "counter", None, None),
+    ("esm_checkpoints_total", "counter", "outcome", {"success", "error"}),
+    ("esm_checkpoint_duration_seconds", "histogram", None, None),
+    ("esm_discarded_events_total", "counter", "reason", {"retries", "age", "non_retryable", "oversize"}),
+    ("esm_dropped_events_total", "counter", None, None),
+    ("esm_destination_events_total", "counter", None, None),
+    ("esm_gaps_total", "counter", "reason", {"trimmed", "shard_lost", "stream_remade"}),
+    ("esm_iterator_age_seconds", "gauge", None, None),
+    ("esm_shard_blocked_seconds", "gauge", None, None),
+    ("esm_shards", "gauge", "state", {"waiting_parent", "leased", "reading", "blocked", "done"}),
+    ("esm_leases_held", "gauge", None, None),
+    ("esm_lease_events_total", "counter", "event", LEASE_EVENTS),
+]
+KINESIS_SERIES = [("esm_behind_latest_seconds", "gauge", None, None)]
+SERIES = [
+    *((SourceKind.SQS, *row) for row in [*SHARED_SERIES, *QUEUE_SERIES]),
+    *((SourceKind.KINESIS, *row) for row in [*SHARED_SERIES, *STREAM_SERIES, *KINESIS_SERIES]),
+    *((SourceKind.DYNAMODB, *row) for row in [*SHARED_SERIES, *STREAM_SERIES]),
 ]
 
 
@@ -71,6 +98,27 @@ def make_mapping(name="orders", uuid="11111111-1111-4111-8111-111111111111", fif
     text = f"arn:aws:sqs:eu-west-1:123456789012:{queue}"
     arn = SourceArn(text, "aws", "eu-west-1", "123456789012", queue)
     return EventSourceMapping(uuid, name, SourceKind.SQS, arn, "python:shop:handler", "arn:aws:lambda:::shop")
+
+
+def make_stream(name="clicks", uuid="22222222-2222-4222-8222-222222222222", source=SourceKind.KINESIS):
+    text = f"arn:aws:{source.value}:eu-west-1:123456789012:stream/{name}"
+    arn = SourceArn(text, "aws", "eu-west-1", "123456789012", name)
+    stream = StreamSettings(TRIM_HORIZON)
+    return EventSourceMapping(
+        uuid, name, source, arn, "python:shop:handler", "arn:aws:lambda:::shop", stream=stream
+    )
+
+
+def make_source(source):
+    return make_mapping() if source is SourceKind.SQS else make_stream("orders", source=source)
+
+
+def shard_gauges(**more):
+    return replace(ShardGauges(0, 0, 0, 0, 0.0, 0.0, None, None, None, polling=True), **more)
+
+
+def standing(shards):
+    return stream_gauges(shards, {}, {}, worker="we", enabled=True, lanes=2, concurrency=1_000)
 
 
 def make_metrics(**more):
@@ -94,18 +142,19 @@ def value(metrics, name, **labels):
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "label", "values"), MAPPING_SERIES, ids=[row[0] for row in MAPPING_SERIES]
+    ("source", "name", "kind", "label", "values"), SERIES, ids=[f"{row[0]}-{row[1]}" for row in SERIES]
 )
-def test_every_series_is_there_at_zero_from_the_start(name, kind, label, values):
+def test_every_series_is_there_at_zero_from_the_start(source, name, kind, label, values):
     metrics = make_metrics()
-    metrics.add(make_mapping(), no_gauges)
+    metrics.add(make_source(source), no_gauges if source is SourceKind.SQS else lambda: NO_STREAM_GAUGES)
 
     family = families(metrics)[name.removesuffix("_total")]
 
     assert family.type == kind
     sample_name = f"{name}_count" if kind == "histogram" else name
     samples = [sample for sample in family.samples if sample.name == sample_name]
-    assert all(sample.labels["mapping"] == "orders" and sample.labels["source"] == "sqs" for sample in samples)
+    assert all(sample.labels["mapping"] == "orders" for sample in samples)
+    assert all(sample.labels["source"] == source.value for sample in samples)
     assert {frozenset(sample.labels) for sample in samples} == {
         frozenset({"mapping", "source"} | ({label} - {None}))
     }
@@ -119,9 +168,24 @@ def test_every_series_is_there_at_zero_from_the_start(name, kind, label, values)
     assert all(shown == (1 if key == expected_one else 0) for key, shown in at_start.items())
 
 
-def test_no_family_of_a_mapping_is_missing_from_the_list_above():
+@pytest.mark.parametrize("source", [SourceKind.KINESIS, SourceKind.DYNAMODB])
+def test_deliveries_are_there_for_each_destination_and_outcome(source):
     metrics = make_metrics()
-    metrics.add(make_mapping(), no_gauges)
+    metrics.add(make_source(source), lambda: NO_STREAM_GAUGES)
+
+    shown = {
+        (sample.labels["destination"], sample.labels["outcome"]): sample.value
+        for sample in families(metrics)["esm_destination_deliveries"].samples
+        if sample.name.endswith("_total")
+    }
+
+    assert shown == {(kind, outcome): 0 for kind in ("sqs", "sns", "s3") for outcome in ("success", "error")}
+
+
+@pytest.mark.parametrize("source", SourceKind)
+def test_no_family_of_a_mapping_is_missing_from_the_lists_above(source):
+    metrics = make_metrics()
+    metrics.add(make_source(source), no_gauges if source is SourceKind.SQS else lambda: NO_STREAM_GAUGES)
 
     shown = {
         name
@@ -129,7 +193,9 @@ def test_no_family_of_a_mapping_is_missing_from_the_list_above():
         if any("mapping" in sample.labels for sample in family.samples)
     }
 
-    assert shown - {row[0].removesuffix("_total") for row in MAPPING_SERIES} == {"esm_mapping_info"}
+    two_labels = set() if source is SourceKind.SQS else {"esm_destination_deliveries"}
+    listed = {row[1].removesuffix("_total") for row in SERIES if row[0] is source}
+    assert shown == listed | two_labels | {"esm_mapping_info"}
 
 
 def test_the_series_of_the_process_are_there_at_zero():
@@ -150,6 +216,102 @@ def test_the_series_of_the_process_are_there_at_zero():
     assert [sample.labels for sample in shown["esm_build_info"].samples] == [{"version": __version__}]
     assert "process_cpu_seconds" in shown
     assert "python_gc_collections" in shown
+
+
+@pytest.mark.parametrize(
+    ("source", "service", "operations"),
+    [
+        (SourceKind.KINESIS, "kinesis", {"GetRecords", "GetShardIterator", "ListShards", "DescribeStreamSummary"}),
+        (SourceKind.DYNAMODB, "dynamodbstreams", {"GetRecords", "GetShardIterator", "DescribeStream"}),
+    ],
+)
+def test_the_calls_of_a_stream_are_there_at_zero_with_the_first_of_its_mappings(source, service, operations):
+    metrics = make_metrics()
+    assert families(metrics)["esm_aws_requests"].samples == []
+    metrics.add(make_source(source), lambda: NO_STREAM_GAUGES)
+
+    calls = {
+        (sample.labels["service"], sample.labels["operation"], sample.labels["outcome"])
+        for sample in families(metrics)["esm_aws_requests"].samples
+    }
+
+    outcomes = PROBLEMS | {"success", "expired", "trimmed"}
+    assert calls == {(service, operation, outcome) for operation in operations for outcome in outcomes}
+    metrics.process.aws_request(service, "GetRecords", "success", 0.1)
+    metrics.add(make_stream("second", "u-2", source), lambda: NO_STREAM_GAUGES)
+    call = {"service": service, "operation": "GetRecords", "outcome": "success"}
+    assert value(metrics, "esm_aws_requests_total", **call) == 1, "another mapping does not begin anew"
+
+
+def test_the_gauges_of_a_stream_are_read_at_the_scrape():
+    """MET-9: the age of the last record handed over, of the shard where it is highest."""
+    metrics = make_metrics()
+    shards = {
+        "s-1": shard_gauges(buffered=3, buffered_bytes=300, iterator_age=2.0, behind=9.0),
+        "s-2": shard_gauges(
+            in_flight_batches=1, in_flight_records=10, iterator_age=5.0, blocked_since=480.0, invoking_since=499.0
+        ),
+    }
+    metrics.add(make_stream(), lambda: standing(shards))
+    at = {"mapping": "clicks", "source": "kinesis"}
+
+    assert value(metrics, "esm_iterator_age_seconds", **at) == 5.0
+    assert value(metrics, "esm_iterator_age_seconds", shard="s-1", **at) == 2.0
+    assert value(metrics, "esm_behind_latest_seconds", **at) == 9.0
+    assert value(metrics, "esm_behind_latest_seconds", shard="s-2", **at) == 0.0
+    assert value(metrics, "esm_shard_blocked_seconds", **at) == 20.0
+    assert value(metrics, "esm_shard_blocked_seconds", shard="s-1", **at) == 0.0
+    assert value(metrics, "esm_buffered_events", **at) == 3
+    assert value(metrics, "esm_inflight_events", **at) == 10
+    assert value(metrics, "esm_concurrency_limit", **at) == 4
+
+
+def test_a_shard_that_is_not_read_any_more_has_no_series():
+    metrics = make_metrics()
+    shards = {"s-1": shard_gauges(iterator_age=7.0), "s-2": shard_gauges()}
+    metrics.add(make_stream(), lambda: standing(shards))
+    at = {"mapping": "clicks", "source": "kinesis"}
+    assert value(metrics, "esm_iterator_age_seconds", shard="s-1", **at) == 7.0
+
+    del shards["s-1"]
+
+    assert value(metrics, "esm_iterator_age_seconds", shard="s-1", **at) is None
+    assert value(metrics, "esm_iterator_age_seconds", **at) == 0.0
+
+
+@pytest.mark.parametrize(("count", "labelled"), [(MOST_SHARDS, MOST_SHARDS), (MOST_SHARDS + 1, 0), (5_000, 0)])
+def test_of_many_shards_only_the_worst_is_shown(count, labelled):
+    metrics = make_metrics()
+    few = {name: len(family.samples) for name, family in families(metrics).items()}
+    shards = {f"s-{number}": shard_gauges(iterator_age=float(number)) for number in range(count)}
+    metrics.add(make_stream(), lambda: standing(shards))
+
+    shown = families(metrics)
+    with_shard = [sample for family in shown.values() for sample in family.samples if "shard" in sample.labels]
+
+    assert len(with_shard) == 3 * labelled
+    assert value(metrics, "esm_iterator_age_seconds", mapping="clicks", source="kinesis") == count - 1
+    added = sum(len(family.samples) for family in shown.values()) - sum(few.values())
+    assert added - len(with_shard) < 1_000, "whatever the number of shards"
+
+
+def test_a_dynamodb_stream_does_not_tell_how_far_reading_is_behind():
+    metrics = make_metrics()
+    shards = {"s-1": shard_gauges(behind=None)}
+    metrics.add(make_stream(source=SourceKind.DYNAMODB), lambda: standing(shards))
+
+    assert families(metrics)["esm_behind_latest_seconds"].samples == []
+
+
+def test_a_stream_whose_machines_cannot_be_read_now_is_shown_as_nothing():
+    metrics = make_metrics()
+
+    def read():
+        raise RuntimeError("dictionary changed size during iteration")
+
+    metrics.add(make_stream(), read)
+
+    assert value(metrics, "esm_shards", mapping="clicks", source="kinesis", state="reading") == 0
 
 
 def test_info_joins_what_would_be_too_much_on_every_series():
