@@ -2,17 +2,18 @@
 
 import asyncio
 import logging
+import time
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from poller.core import discovery, pace, stream_saving
-from poller.core.leases import taken, with_progress
+from poller.core.leases import ended, new_lease, progress_of, taken, with_progress
 from poller.core.mapping import DestinationArn, DestinationKind, HandlerSettings
 from poller.core.messages import Request
 from poller.core.model import FunctionError, SourceKind, SourceProblem
-from poller.core.records import Head, Position, PositionKind, Progress, after
+from poller.core.records import Head, Position, PositionKind, Progress, Shard, after
 from poller.core.stream_consumer import StreamConsumer
 from poller.errors import DestinationError, SourceError, StoreError
 from poller.runtime import coordinator as coordinator_module
@@ -228,6 +229,17 @@ async def test_str_11_paused_before_the_place_was_found(states: Any):
     assert states() == ["Creating", "Disabled", "Enabling", "Enabled"]
 
 
+async def test_str_11_stopped_before_the_place_was_found(states: Any):
+    """STR-11: it was never Enabled."""
+    stream, store = StreamInMemory(), Store()
+    stream.hold = asyncio.Event()
+    life = StreamLife(stream, store, stream_mapping(LATEST)).start()
+    await until(lambda: stream.reading, "the first read")
+    await stopped(life)
+    assert states() == ["Creating"]
+    assert life.coordinator.first_attempt.result() is None
+
+
 # --- the end of a shard ---
 
 
@@ -373,7 +385,7 @@ async def test_a_row_that_somebody_else_has_written_is_left_alone():
     theirs = taken(store.row("shard-00"), "somebody else", "their tenure")
     store.poke(theirs)
     stream.put("shard-00", "c")
-    await until(lambda: len(life.coordinator.shard_gauges()) == 1, "the end of it")
+    await until(lambda: len(life.coordinator.gauges().shards) == 1, "the end of it")
     reads = stream.asked("records").count("shard-00")
     stream.put("shard-00", "d")
     stream.put("shard-01", "e")
@@ -460,6 +472,30 @@ async def test_str_43_another_number_of_lanes_drops_the_heads_of_before():
     await stopped(life)
 
 
+@pytest.mark.parametrize("lasting", [True, False])
+async def test_err_5_an_attempt_is_written_down_before_it_begins(lasting: bool):
+    """ERR-5: where the store outlasts the process, and not as if the power might fail."""
+    stream, store = StreamInMemory(), Store(lasting=lasting)
+    stream.put("shard-00", "a")
+    life = StreamLife(stream, store, stream_mapping(retries=3)).start()
+    await until(lambda: life.hands.running, "the invocation")
+    heads = progress_of(store.row("shard-00")).heads
+    assert [head.running for head in heads] == ([True] if lasting else [])
+    life.hands.end(OK)
+    await stopped(life)
+
+
+async def test_s14_a_row_that_nobody_needs_any_more_is_deleted():
+    """STR-3: its shard is not listed, and has been worked off long ago."""
+    stream, store = StreamInMemory(), Store()
+    app = "uuid-of-clicks"
+    for key, ended_at in (("old", 1.0), ("young", time.time() - 60)):
+        await store.create(app, ended(new_lease(Shard(key), Position(PositionKind.TRIM_HORIZON)), ended_at))
+    life = await StreamLife(stream, store).start().enabled()
+    assert sorted(row.key for row in await store.rows(app)) == ["shard-00", "young"]
+    await stopped(life)
+
+
 # --- pause, stop, drain ---
 
 
@@ -489,6 +525,26 @@ async def test_api_8_a_pause_lets_the_handler_finish_and_saves_the_position(stat
     life.hands.end(OK)
     await stopped(life)
     assert states() == ["Creating", "Enabled", "Disabling", "Disabled", "Enabling", "Enabled"]
+
+
+async def test_api_8_paused_while_its_shards_begin(monkeypatch: pytest.MonkeyPatch):
+    """API-8: what has not begun does not."""
+    monkeypatch.setattr(stream_shards, "SPREAD", 0.02)
+    stream, store = StreamInMemory(3), Store()
+    life = await StreamLife(stream, store, hands=StreamHands(OK)).start().enabled()
+    async with asyncio.timeout(DEADLINE):
+        await life.coordinator.pause()
+    shards = life.coordinator._shards
+    assert shards is not None
+    await until(lambda: not shards._chores, "the end of their beginning")
+    reads = len(stream.asked("records"))
+    for number, name in enumerate("abc"):
+        stream.put(f"shard-0{number}", name)
+    await asyncio.sleep(0.03)  # long enough for some reads, if there were any
+    assert len(stream.asked("records")) == reads
+    life.coordinator.resume()
+    await life.seen("a", "b", "c")
+    await stopped(life)
 
 
 async def test_a_shard_that_ends_while_paused_has_its_children_read_after_the_resume():
@@ -565,7 +621,7 @@ async def test_a_stop_withdraws_what_waits_for_its_turn():
     life = await StreamLife(stream, store, mapping).start().enabled()
     await until(lambda: life.hands.running, "the invocation")
     await until(
-        lambda: sum(gauges.in_flight_batches for gauges in life.coordinator.shard_gauges().values()) == 2, "both"
+        lambda: len(life.coordinator.gauges().shards) == 2 and life.coordinator.gauges().buffered == 1, "both"
     )
     assert len(life.hands.seen) == 1
     life.coordinator.request(Request.STOP)
@@ -589,6 +645,18 @@ async def test_a_drain_reads_every_shard_to_its_newest_record():
     assert sorted(life.hands.seen) == list("abcde")
     assert all(row.owner is None for row in store._apps["uuid-of-clicks"].values())
     assert life.coordinator.stats.finished
+
+
+async def test_a_drain_ends_with_a_look_for_new_shards():
+    """STR-6: what came since the last look is not left for the next run."""
+    stream, store = StreamInMemory(), Store()
+    life = await StreamLife(stream, store, hands=StreamHands(OK)).start().enabled()
+    new = stream.add()
+    stream.put(new, "a")
+    stream.failing["list_shards"] = [gone(SourceProblem.THROTTLED)]
+    life.coordinator.request(Request.DRAIN)
+    await life.ended()
+    assert life.hands.seen == ["a"]
 
 
 async def test_a_drain_of_what_has_ended_long_ago_ends_at_once():
@@ -652,6 +720,31 @@ async def test_gen_9_a_shard_that_crashes_is_told_counted_and_started_again(
     assert next(one for one in caplog.records if getattr(one, "action", "") == "shard_crashed").exc_info
     await stopped(life)
     assert states() == ["Creating", "Enabled"]
+
+
+async def test_gen_9_a_shard_that_cannot_begin_is_its_own_trouble(monkeypatch: pytest.MonkeyPatch):
+    """GEN-9: told, counted and tried again, while the others are read."""
+    whole = StreamConsumer.__init__
+    left = 2
+
+    def broken(self: StreamConsumer, mapping: Any, shard: Shard, *args: Any, **settings: Any) -> None:
+        nonlocal left
+        if shard.id == "shard-00" and left:
+            left -= 1
+            raise ZeroDivisionError("planted")
+        whole(self, mapping, shard, *args, **settings)
+
+    monkeypatch.setattr(StreamConsumer, "__init__", broken)
+    stream, store = StreamInMemory(2), Store()
+    stream.put("shard-00", "a")
+    stream.put("shard-01", "b")
+    life = StreamLife(stream, store, hands=StreamHands(OK)).start()
+    await life.seen("a", "b")
+    assert life.coordinator.stats.worker_restarts["crash"] == 2
+    assert [what for what, row in store.writes if row.key == "shard-01"].count("create") == 1
+    assert store.row("shard-01").switches <= 1
+    assert stream.asked("describe") == [""]
+    await stopped(life)
 
 
 async def test_a_crashed_shard_is_not_read_before_its_handler_has_ended(monkeypatch: pytest.MonkeyPatch):

@@ -184,6 +184,8 @@ async def test_a_row_is_put_right_only_as_it_was_seen(rows: StreamRows, store: S
     assert await rows.put_right(lost)
     assert store.row("one").checkpoint == "SHARD_END"
     assert not await row.save(Progress(after("1")), durable=True)
+    await rows.read()
+    assert rows.rows["one"] == store.row("one")
     again = Lost(lost.lease, replace(lost.instead, checkpoint="TRIM_HORIZON"), remade=True)
     assert not await rows.put_right(again)
     assert store.row("one").checkpoint == "SHARD_END"
