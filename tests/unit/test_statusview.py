@@ -73,6 +73,59 @@ def test_a_mapping_that_has_done_nothing_shows_dashes_not_zeros_it_does_not_know
     assert row[-1] == "-"
 
 
+def stream(**more):
+    told = mapping(
+        name="clicks",
+        shards={"waiting_parent": 2, "leased": 0, "reading": 97, "blocked": 3, "done": 40},
+        iterator_age_seconds=312.0,
+        behind_latest_seconds=45.0,
+        discarded=1_250,
+        **more,
+    )
+    del told["queue_messages"]
+    return told
+
+
+def test_a_stream_stands_beside_a_queue():
+    text = shown(mapping(), stream(), width=110)
+
+    queue, clicks = text.splitlines()[-2:]
+    assert queue.split()[:4] == ["orders", "Enabled", "12.3k", "1.2M"]
+    assert queue.split()[-4:] == ["100k", "-", "-", "success"], "a queue gives nothing up and has no shards"
+    assert clicks.split() == [
+        *("clicks", "Enabled", "12.3k", "5m", "9,500", "99.7", "1.2M", "100k", "1,250", "100/3", "success")
+    ]
+
+
+def test_the_fullest_stream_fits_80_columns_with_every_number_whole():
+    shards = {"reading": 4_000, "blocked": 1_000}
+    text = shown(
+        mapping(state="Disabling", name="a-long-name"),
+        stream(state="Disabling") | {"shards": shards, "discarded": 123_456, "iterator_age_seconds": 90_000.0},
+    )
+
+    assert all(len(line) <= 80 for line in text.splitlines())
+    for whole in ("Disabling", "12.3k", "1.2M 31s", "9,500", "99.7", "100k", "123k", "5000/1000", "25h"):
+        assert whole in text
+    assert "a-lon" in text
+    assert "succ" in text
+
+
+@pytest.mark.parametrize(
+    ("age", "behind", "lag"), [(0.0, None, "0s"), (0.9, 0.0, "0s"), (2.0, None, "2s"), (2.0, 7_200.0, "2h")]
+)
+def test_the_lag_of_a_stream_is_the_worse_of_age_and_distance(age, behind, lag):
+    told = stream() | {"iterator_age_seconds": age, "behind_latest_seconds": behind}
+
+    assert shown(told).splitlines()[-1].split()[3] == lag
+
+
+def test_shards_without_a_failing_one_are_one_number():
+    told = stream() | {"shards": {"reading": 4, "blocked": 0}, "discarded": 0}
+
+    assert shown(told).splitlines()[-1].split()[-3:-1] == ["0", "4"]
+
+
 def test_a_finished_mapping_says_so():
     assert "Finished" in shown(mapping(finished=True))
 

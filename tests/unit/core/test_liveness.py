@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from poller.core.liveness import INVOCATION_GRACE, POLL_DEADLINE, LivenessFacts, stuck
+from poller.core.liveness import INVOCATION_GRACE, POLL_DEADLINE, SHARD_DEADLINE, LivenessFacts, stuck
 from poller.core.model import MappingState
 
 HEALTHY = LivenessFacts(
@@ -67,3 +67,28 @@ def test_a_mapping_that_was_switched_off_is_never_stuck(state):
 
 def test_a_finished_mapping_is_never_stuck():
     assert stuck(replace(HEALTHY, finished=True, invoking_since=0.0), 1_000_000.0) is None
+
+
+STREAM = replace(HEALTHY, operation="GetRecords")
+
+
+def test_a_stream_none_of_whose_shards_is_read_is_stuck():
+    """API-16: a source that is denied must not look alive for ever."""
+    facts = replace(STREAM, last_problem="denied: no kinesis:GetRecords")
+
+    assert stuck(facts, 100.0 + POLL_DEADLINE) is None
+    assert stuck(facts, 147.0) == "no successful GetRecords for 47 s: denied: no kinesis:GetRecords"
+
+
+def test_an_invocation_that_hangs_is_told_with_its_shard():
+    facts = replace(STREAM, polling=False, invoking_since=100.0, invoking_shard="shard-7")
+
+    assert stuck(facts, 161.0) == ("an invocation has been running for 61 s (shard shard-7), its timeout is 30 s")
+
+
+def test_one_shard_that_nobody_reads_any_more_is_told_while_the_others_go_on():
+    """STR-1: each shard is read independently, so the others' progress says nothing of it."""
+    facts = replace(STREAM, silent=("shard-7", 100.0), waiting_since=100.0 + SHARD_DEADLINE)
+
+    assert stuck(facts, 100.0 + SHARD_DEADLINE) is None
+    assert stuck(facts, 101.0 + SHARD_DEADLINE) == "shard shard-7 should be read and was not heard of for 301 s"

@@ -4,13 +4,16 @@ import asyncio
 import threading
 import urllib.request
 from concurrent.futures import Future
+from dataclasses import replace
 
 import aiohttp
 import pytest
 from aiohttp import web
 
-from poller.core.mapping import EventSourceMapping, SourceArn
+from poller.core.mapping import EventSourceMapping, SourceArn, StreamSettings
 from poller.core.model import Instant, MappingState, SourceKind
+from poller.core.records import TRIM_HORIZON, ShardGauges
+from poller.core.stream_gauges import stream_gauges
 from poller.http import answers
 from poller.http.health import health_app
 from poller.http.listener import Address, start_listener
@@ -122,6 +125,78 @@ async def test_livez_tells_of_an_invocation_over_its_time(metrics, clock, ask):
 
     status, body, _ = await ask("/livez")
     assert (status, body) == (503, "orders: an invocation has been running for 61 s, its timeout is 30 s\n")
+
+
+IDLE = ShardGauges(0, 0, 0, 0, 0.0, 0.0, None, None, None, polling=True)
+
+
+def add_stream(metrics, shards):
+    text = "arn:aws:kinesis:eu-west-1:123456789012:stream/clicks"
+    arn = SourceArn(text, "aws", "eu-west-1", "123456789012", "clicks")
+    mapping = EventSourceMapping(
+        *("u-clicks", "clicks", SourceKind.KINESIS, arn, "python:shop:handler", "arn:aws:lambda:::shop"),
+        stream=StreamSettings(TRIM_HORIZON),
+    )
+
+    def read():
+        return stream_gauges(shards, {}, {}, worker="we", enabled=True, lanes=1, concurrency=1_000)
+
+    stats = metrics.add(mapping, read)
+    stats.state = MappingState.ENABLED
+    return stats
+
+
+async def test_livez_names_a_stream_of_which_no_shard_is_read(metrics, clock, ask):
+    """API-16: a source that is denied must not look alive for ever."""
+    clicks = add_stream(metrics, {"shard-1": IDLE, "shard-2": IDLE})
+    clicks.last_problem = "denied: no kinesis:GetRecords"
+    assert (await ask("/livez"))[0] == 200
+
+    clock.mono += 50
+    assert (await ask("/livez"))[:2] == (
+        503,
+        "clicks: no successful GetRecords for 50 s: denied: no kinesis:GetRecords\n",
+    )
+    clicks.waiting_since = clock.mono
+    assert (await ask("/livez"))[0] == 200
+
+
+async def test_livez_names_the_shard_whose_invocation_hangs(metrics, clock, ask):
+    fresh, hanging = clock.mono + 50, clock.mono
+    shards = {
+        f"shard-{n}": replace(IDLE, polling=False, invoking_since=at) for n, at in enumerate([fresh, hanging])
+    }
+    add_stream(metrics, {**shards, "shard-2": replace(IDLE, polling=False)})
+
+    clock.mono += 61
+
+    assert (await ask("/livez"))[1] == (
+        "clicks: an invocation has been running for 61 s (shard shard-1), its timeout is 30 s\n"
+    )
+
+
+async def test_livez_names_the_shard_that_was_not_heard_of_while_others_are_read(metrics, clock, ask):
+    full = replace(IDLE, polling=False)
+    clicks = add_stream(metrics, {"shard-1": IDLE, "shard-2": IDLE, "full": full, "new": IDLE})
+    clicks.stream.heard_at = {"shard-1": clock.mono + 301, "shard-2": clock.mono, "full": clock.mono - 3_600}
+
+    clock.mono += 301
+    clicks.waiting_since = clock.mono
+
+    assert (await ask("/livez"))[1] == "clicks: shard shard-2 should be read and was not heard of for 301 s\n"
+
+
+async def test_livez_names_a_stream_whose_rows_cannot_be_had(metrics, clock, ask):
+    """Nothing is read then, so no read can fail."""
+    clicks = add_stream(metrics, {})
+    clicks.last_problem = "The disk is full."
+    clock.mono += 50
+    assert (await ask("/livez"))[0] == 200, "with nothing to read it is no trouble"
+
+    clicks.stream.chore_failed_at = clock.mono - 1
+    assert (await ask("/livez"))[1] == "clicks: no successful GetRecords for 50 s: The disk is full.\n"
+    clock.mono += 60
+    assert (await ask("/livez"))[0] == 200, "it is not tried any more"
 
 
 async def test_readyz_waits_for_every_mapping_that_shall_run(metrics, ask):

@@ -3,12 +3,15 @@
 import aiohttp
 import pytest
 
-from poller.core.mapping import EventSourceMapping, SourceArn
+from poller.core.leases import Lease
+from poller.core.mapping import EventSourceMapping, SourceArn, StreamSettings
 from poller.core.model import Instant, MappingState, QueueFacts, QueueGauges, SourceKind
+from poller.core.records import TRIM_HORIZON, Shard, ShardGauges
+from poller.core.stream_gauges import stream_gauges
 from poller.http.listener import Address, start_listener
 from poller.http.status import control_app
 from poller.metrics import Metrics
-from poller.metrics_stats import NO_GAUGES
+from poller.metrics_stats import NO_GAUGES, DiscardedFor
 from poller.version import __version__
 
 SETTING = "Settings.ControlApi.Listen"
@@ -114,6 +117,50 @@ async def test_a_busy_mapping_is_shown_as_it_stands(metrics):
         "last_error": {"message": "ValueError: no", "at": "2023-11-14T22:13:20.500Z"},
     }
     assert {key: first[key] for key in expected} == expected
+
+
+async def test_a_stream_is_shown_with_its_shards(metrics):
+    arn = SourceArn("arn:aws:kinesis:eu-west-1:123456789012:stream/clicks", "aws", "eu-west-1", "1", "clicks")
+    mapping = EventSourceMapping(
+        *("u-clicks", "clicks", SourceKind.KINESIS, arn, "python:shop:handler", "arn:aws:lambda:::shop"),
+        stream=StreamSettings(TRIM_HORIZON),
+    )
+    rows = {
+        "done": Lease("done", "SHARD_END"),
+        "busy": Lease("busy", "7", owner="we"),
+        "bad": Lease("bad", "7", owner="we"),
+        "child": Lease("child", "TRIM_HORIZON", parents=("busy",)),
+    }
+    shards = {
+        "busy": ShardGauges(5, 500, 1, 10, 3.0, 1.25, None, 98.0, 99.0, polling=True),
+        "bad": ShardGauges(5, 500, 0, 0, 2.0, 7.5, 95.0, 97.5, None, polling=False),
+    }
+    known = {key: Shard(key, row.parents) for key, row in rows.items()}
+    stats = metrics.add(
+        mapping, lambda: stream_gauges(shards, known, rows, worker="we", enabled=True, lanes=2, concurrency=1_000)
+    )
+    stats.stream.discarded_events[DiscardedFor.AGE] = 4
+    stats.stream.discarded_events[DiscardedFor.RETRIES] = 2
+    stats.stream.dropped_events, stats.stream.bisections = 4, 3
+
+    _, body, _ = await ask(metrics)
+
+    (shown,) = body["mappings"]
+    expected = {
+        "source": "kinesis",
+        "shards": {"waiting_parent": 1, "leased": 0, "reading": 1, "blocked": 1, "done": 1},
+        "iterator_age_seconds": 7.5,
+        "behind_latest_seconds": 3.0,
+        "oldest_pending_seconds": 2.5,
+        "in_flight": 10,
+        "in_flight_batches": 1,
+        "limit": 4,
+        "discarded": 6,
+        "dropped": 4,
+        "bisections": 3,
+    }
+    assert {key: shown[key] for key in expected} == expected
+    assert not shown.keys() & {"queue_messages", "deleted", "polls_in_flight"}, "a queue has these"
 
 
 @pytest.mark.parametrize(
