@@ -20,6 +20,7 @@ from poller.core.stream_settle import (
     age_limit,
     counted,
     expired_runs,
+    final_too_old,
     recovered,
     settle_stream,
     too_old,
@@ -346,6 +347,18 @@ def test_the_limit_of_age(
     """ERR-15, ERR-32, DDB-7: what the stream keeps no longer is given up as well, once it has failed."""
     settings = settings_of(stream_mapping(maximum_age=maximum))
     assert age_limit(stream_batch(A, failed_at=1.0 if failed else None), settings, retention) == limit
+
+
+@pytest.mark.parametrize(
+    ("failed_at", "limit", "too_late"),
+    [(None, 60.0, False), (wall(-60.0), 60.0, False), (wall(-60.1), 60.0, True), (wall(-1e6), None, False)],
+)
+def test_the_age_of_the_last_call_of_a_window(
+    failed_at: float | None, limit: float | None, too_late: bool
+) -> None:
+    """TMB-9: counted from its first failure; a batch with records goes by their age."""
+    assert final_too_old(stream_batch(call=FINAL, failed_at=failed_at), limit, wall(0.0)) == too_late
+    assert not final_too_old(stream_batch(A, call=CALL, failed_at=failed_at), limit, wall(0.0))
 
 
 # --- after a restart ---
