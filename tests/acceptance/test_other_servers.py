@@ -223,8 +223,8 @@ def told_by_demo(server: str | None, request: pytest.FixtureRequest, folder: Pat
 def test_the_demo_accounts_for_every_record(
     server: str | None, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    """GEN-2, GEN-5, FIFO-1, SQS-25, STR-2, STR-7, STR-40, ERR-30, PBR-20, DST-9: 2,000 records to four sources, with
-    failures, dead letters and failure documents, here (with a split and a rollover) and on another server.
+    """GEN-2, GEN-5, FIFO-1, SQS-25, STR-2, STR-7, STR-40, ERR-30, PBR-20, DST-9: 2,000 records to four sources,
+    with failures, dead letters and failure documents, here (also a split and a rollover) and on another server.
     """
     told = told_by_demo(server, request, tmp_path, "--records", "2000")
     assert [row["mapping"] for row in told["mappings"]] == ["orders", "payments.fifo", "clicks", "stock"]
