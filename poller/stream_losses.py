@@ -47,9 +47,9 @@ class Losses:
             "destination": None if destination is None else destination.text,
         }
         of = f"{fields['first_sequence']} to {fields['last_sequence']}"
-        text = f"{count} records of shard {shard_id} ({of}) were given up ({discard.reason.value})"
+        text = f"{counted(count)} of shard {shard_id} ({of}) given up ({discard.reason.value})"
         if not count:
-            text = f"the final invocation of a window of shard {shard_id} was given up ({discard.reason.value})"
+            text = f"the final invocation of a window of shard {shard_id} given up ({discard.reason.value})"
         if not command.dropped:
             assert destination is not None, "only a destination takes documents"
             stream.destination_events += count
@@ -123,6 +123,11 @@ def batch_fields(shard_id: str, batch: StreamBatch) -> dict[str, Any]:
         "first_sequence": records[0].sequence if records else "",
         "last_sequence": records[-1].sequence if records else "",
     }
+
+
+def counted(count: int) -> str:
+    """So many records, for people."""
+    return f"{count} record{'' if count == 1 else 's'}"
 
 
 def place(position: Position) -> str:

@@ -10,13 +10,14 @@ Log lines carry `action`, `mapping` and `shard`, and the sequence numbers of the
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
 from poller.core.cleanup import Lost
 from poller.core.liveness import POLL_DEADLINE
 from poller.core.messages import InvocationOutcome
 from poller.core.model import Instant, SourceProblem
-from poller.core.records import Position, Shard
+from poller.core.records import Position, Record, Shard
 from poller.core.stream_messages import (
     Discarded,
     Fetch,
@@ -41,7 +42,7 @@ from poller.metrics_stats import (
     RestartReason,
     RetryReason,
 )
-from poller.stream_losses import Losses, batch_fields, place
+from poller.stream_losses import Losses, batch_fields, counted, place
 from poller.telling import Teller, one_line
 
 MOST_LINES: Final = 64
@@ -50,6 +51,7 @@ MOST_LINES: Final = 64
 Tell: TypeAlias = Callable[[str, Any, Instant], None]
 """Called with the shard's id, the event or command, and the time."""
 
+_arrived_at: Final = itemgetter(Record._fields.index("arrived_at"))
 _NEVER: Final = float("-inf")
 _SUCCESS: Final = InvocationOutcome.SUCCESS
 _RECORDS: Final = PollOutcome.RECORDS
@@ -219,7 +221,7 @@ class StreamTelemetry:
         stats.batch_bytes.observe(batch.size)
         stats.batch_wait.observe(now.mono - batch.opened_at)
         wall = now.wall
-        ages = [wall - record.arrived_at for record in records]
+        ages = [wall - arrived_at for arrived_at in map(_arrived_at, records)]
         if min(ages) < 0:  # clocks differ, and a record may tell no time
             ages = [max(0.0, age) for age in ages]
         stats.event_age.observe_all(ages)
@@ -246,7 +248,7 @@ class StreamTelemetry:
         if outcome is not _SUCCESS:
             self._attempt_failed(shard_id, command, now)
         elif self._teller.debug:
-            text = f"a batch of {len(batch.records)} records of shard {shard_id} done in {seconds or 0.0:.3f} s"
+            text = f"a batch of {counted(len(batch.records))} of shard {shard_id} done in {seconds or 0.0:.3f} s"
             self._teller.tell(logging.DEBUG, "batch_done", text, **batch_fields(shard_id, batch))
 
     def _attempt_failed(self, shard_id: str, command: Settled, now: Instant) -> None:
@@ -259,7 +261,7 @@ class StreamTelemetry:
         kind = f"{outcome.value} {detail.partition(':')[0]}"
         count = len(command.batch.records)
         fields = {**batch_fields(shard_id, command.batch), "outcome": outcome, "failed": command.failed}
-        of = f"{command.failed} of {count} records" if command.succeeded else f"a batch of {count} records"
+        of = f"{command.failed} of {count} records" if command.succeeded else f"a batch of {counted(count)}"
         text = f"{of} of shard {shard_id} failed ({outcome.value}): {detail}"
         if command.retry_in is None:
             self._teller.failure("batch_failed", kind, text, now, **fields)
@@ -380,7 +382,7 @@ class StreamTelemetry:
 
     def cut_off(self, count: int) -> None:
         """The stop deadline passed with so many records in the hands of handlers: they will be delivered again."""
-        text = f"cut off at the stop deadline: {count} records that handlers still had are delivered again"
+        text = f"cut off at the stop deadline: handlers still had {counted(count)}, to be delivered again"
         self._teller.tell(logging.WARNING, "cut_off", text, events=count)
 
     def _finished(self, shard_id: str, command: Finished, now: Instant) -> None:
@@ -388,7 +390,7 @@ class StreamTelemetry:
         if command.abandoned:
             count = command.abandoned
             text = (
-                f"left shard {shard_id} with {count} records in the hands of its handler: they are delivered again"
+                f"left shard {shard_id} with {counted(count)} in the hands of its handler, to be delivered again"
             )
             self._teller.tell(logging.WARNING, "abandoned", text, shard=shard_id, abandoned=count)
 

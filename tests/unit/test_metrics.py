@@ -463,11 +463,13 @@ def test_a_histogram_counts_by_inclusive_upper_bound():
     assert histogram.count == 5
 
 
-@pytest.mark.parametrize("values", [[1.2, 1.9, 1.5], [0.5, 1.5, 9.0], [-1.0, 0.5], [5.0]])
+@pytest.mark.parametrize(
+    "values", [[1.2, 1.9, 1.5], [0.5, 1.5, 9.0], [-1.0, 0.5], [5.0], [9.0, 8.0], [1.0, 2.0, 5.0, 6.0, 2.0]]
+)
 def test_many_observations_at_once_equal_single_ones(values):
     together, single = Histogram((1.0, 2.0, 5.0)), Histogram((1.0, 2.0, 5.0))
 
-    together.observe_all(values)
+    together.observe_all(list(values))
     for observed in values:
         single.observe(observed)
 

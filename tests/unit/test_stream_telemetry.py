@@ -508,7 +508,7 @@ def test_without_a_destination_the_records_are_dropped_met_6(caplog, reason, ove
     (line,) = lines(caplog)
     assert (line.action, line.levelname, line.condition) == ("discarded", "WARNING", reason.value)
     assert (line.shard, line.first_sequence, line.last_sequence, line.events) == (SHARD, "1000", "1009", 10)
-    assert f"(1000 to 1009) were given up ({reason.value})" in line.getMessage()
+    assert f"(1000 to 1009) given up ({reason.value})" in line.getMessage()
 
 
 def test_each_discard_has_a_line_of_its_own_err_31(telemetry, caplog):
