@@ -44,7 +44,7 @@ class Mapping:
 
     @property
     def in_flight(self) -> int:
-        """Messages that its handler has at this moment."""
+        """Messages or records that its handler has at this moment."""
         return self._coordinator.in_flight
 
     async def started(self) -> None:
@@ -80,7 +80,10 @@ class Poller:
         endpoint_url: str | None = None,
         shutdown_timeout: float = 25.0,
     ) -> None:
-        """`registry`: where the metrics go (a private one by default). Raises ConfigurationError."""
+        """`state`: where the positions of streams are kept, `memory:` or `sqlite:<path>`, a file that is made when the
+        first stream is added. `registry`: where the metrics go (a private one by default). Raises
+        ConfigurationError.
+        """
         self._service = Service(
             region=region,
             endpoint_url=endpoint_url,
@@ -132,12 +135,14 @@ class Poller:
         self._service.find(uuid).resume()
 
     async def remove(self, uuid: str) -> None:
-        """Stops the mapping as leaving the block would, and forgets it."""
+        """Stops the mapping as leaving the block would, and forgets it, with the positions of a stream: added again
+        it starts over. Raises StoreError when those cannot be forgotten now; then it may be called again.
+        """
         await self._service.remove(uuid)
 
     async def drain(self) -> None:
-        """Works until every queue of an enabled mapping is empty (nothing visible, in flight or delayed); the
-        mappings are finished then.
+        """Works until every queue of an enabled mapping is empty (nothing visible, in flight or delayed) and every
+        shard was read to its newest record; the mappings are finished then.
         """
         await self._service.drain()
 

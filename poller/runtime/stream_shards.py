@@ -5,7 +5,7 @@ to in a task of its own, and nothing to the others (GEN-9).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from random import Random
@@ -24,7 +24,8 @@ from poller.runtime.stream_discovery import Discovery
 from poller.runtime.stream_driver import Ending, Kit, StreamDriver
 from poller.runtime.stream_rows import HeldRow, StreamRows
 
-SPREAD: Final = 0.001  # seconds between the starts of two shards, so that they are not all read at the same moment
+TOGETHER: Final = 50  # shards that begin at the same moment, and the seconds until the next ones do: a thousand
+SPREAD: Final = 0.05  # of them are not to be read at the same moment for ever
 CRASH_FIRST, CRASH_CAP = 0.5, 30.0  # seconds before a crashed shard is started again
 AGAIN_FIRST, AGAIN_CAP = 0.5, 10.0  # seconds before the store or the source is asked again
 LAST_TRIES: Final = 3  # of what fails while the mapping stops
@@ -150,18 +151,20 @@ class RunningShards:
     def _begin(self, keys: Iterable[str], pinned: Collection[str] = ()) -> None:
         if not self._enabled or self._stopping.is_set():
             return
-        wait = 0.0
-        for key in keys:
-            if key in self._drivers or key in self._chores or key in self._drained:
-                continue
-            if key in pinned:
-                self._unpositioned.add(key)
-            self._chore(key, self._start(key, fresh=key in pinned, wait=wait))
-            wait += SPREAD
+        new = [key for key in keys if not (key in self._drivers or key in self._chores or key in self._drained)]
+        self._unpositioned.update(key for key in new if key in pinned)
+        self._chores.update(new)
+        if new:
+            self._tasks.create_task(self._begin_slowly(new))
 
-    async def _start(self, key: str, *, fresh: bool, wait: float = 0.0) -> None:
-        if wait:
-            await self._sleep(wait)
+    async def _begin_slowly(self, keys: Sequence[str]) -> None:
+        for place in range(0, len(keys), TOGETHER):
+            if place:
+                await self._sleep(SPREAD)
+            for key in keys[place : place + TOGETHER]:
+                self._chore(key, self._start(key, fresh=key in self._unpositioned))
+
+    async def _start(self, key: str, *, fresh: bool) -> None:
         taken = None if self._stopping.is_set() else await self._insist(key, partial(self._take, key))
         if taken is None or self._stopping.is_set() or not self._enabled:
             self._positioned(key)

@@ -97,11 +97,14 @@ async def execute(code: str, names: dict[str, Any]) -> None:
         await made
 
 
-async def test_the_readmes_example_works(monkeypatch: pytest.MonkeyPatch):
+async def test_the_readmes_example_works(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """GEN-5, API-8: as it is printed; AWS's clock moves on whenever its queues are empty and somebody waits."""
+    monkeypatch.chdir(tmp_path)  # it keeps its positions in a file
     clock = ManualClock(Instant(time.time(), time.monotonic()))
     async with EmbeddedAws(clock=clock) as aws:
         monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)
+        aws.kinesis.limits = False
+        aws.kinesis.apply(clock.now(), "CreateStream", {"StreamName": "clicks", "ShardCount": 1})
         orders, payments = queue_of(aws), queue_of(aws, "payments.fifo")
 
         async def time_passes() -> None:

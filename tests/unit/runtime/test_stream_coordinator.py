@@ -530,6 +530,7 @@ async def test_api_8_a_pause_lets_the_handler_finish_and_saves_the_position(stat
 async def test_api_8_paused_while_its_shards_begin(monkeypatch: pytest.MonkeyPatch):
     """API-8: what has not begun does not."""
     monkeypatch.setattr(stream_shards, "SPREAD", 0.02)
+    monkeypatch.setattr(stream_shards, "TOGETHER", 1)
     stream, store = StreamInMemory(3), Store()
     life = await StreamLife(stream, store, hands=StreamHands(OK)).start().enabled()
     async with asyncio.timeout(DEADLINE):
