@@ -80,8 +80,8 @@ class Poller:
         endpoint_url: str | None = None,
         shutdown_timeout: float = 25.0,
     ) -> None:
-        """`state`: where the positions of streams are kept, `memory:` or `sqlite:<path>`, a file that is made when the
-        first stream is added. `registry`: where the metrics go (a private one by default). Raises
+        """`state`: where the positions of streams are kept, `memory:` or `sqlite:<path>`, a file that is made when
+        the first stream is added. `registry`: where the metrics go (a private one by default). Raises
         ConfigurationError.
         """
         self._service = Service(
@@ -141,8 +141,8 @@ class Poller:
         await self._service.remove(uuid)
 
     async def drain(self) -> None:
-        """Works until every queue of an enabled mapping is empty (nothing visible, in flight or delayed) and every
-        shard was read to its newest record; the mappings are finished then.
+        """Works until every queue of an enabled mapping is empty (nothing visible, in flight or delayed) and
+        every shard was read to its newest record; the mappings are finished then.
         """
         await self._service.drain()
 
