@@ -154,7 +154,7 @@ async def _read_once(stream: StreamSource, listing: Listing) -> None:
     kind = PositionKind.LATEST if shard.ending is None else PositionKind.TRIM_HORIZON
     try:
         iterator = await stream.iterator(shard.id, Position(kind), READ_DEADLINE)
-        await stream.records(iterator, 1, READ_DEADLINE)
+        await stream.records(shard.id, iterator, 1, READ_DEADLINE)
     except SourceError as error:
         if error.problem not in _MAY_BE_READ:
             raise

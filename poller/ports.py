@@ -98,8 +98,13 @@ class StreamSource(Protocol):
         """
         ...
 
-    async def records(self, iterator: str, limit: int, deadline: float) -> Page:
-        """GetRecords, one attempt: when to ask again is the machine's decision."""
+    async def records(self, shard_id: str, iterator: str, limit: int, deadline: float) -> Page:
+        """GetRecords, one attempt: when to ask again is the machine's decision.
+
+        The end of a shard is told only when it is certain (STR-4): what was ended by mistake is never read again.
+        To make sure may take the deadlines of `children` and `list_shards` beside the one given; an end that the
+        list of shards denies is SourceError(EXPIRED): another iterator may have more.
+        """
         ...
 
 

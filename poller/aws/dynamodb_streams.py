@@ -7,6 +7,7 @@ from typing import Any
 
 from poller.aws.clients import AwsClients
 from poller.aws.errors import unreadable
+from poller.aws.shards import check_end, read_id, read_number
 from poller.aws.wire import WireAnswer, WireClient
 from poller.core.mapping import SourceArn
 from poller.core.model import JsonObject, SourceProblem
@@ -16,6 +17,7 @@ from poller.errors import SourceError
 # Seconds for calls that only look; three attempts fit in.
 CALL_DEADLINE = 10.0
 ATTEMPTS = 3
+_NOT_LISTED = frozenset({SourceProblem.REFUSED, SourceProblem.MISSING})
 # Fixed by the service (DDB-7), seconds.
 RETENTION = 86_400.0
 # The most that GetRecords gives (STR-21).
@@ -60,7 +62,7 @@ class DynamoDbStream:
             try:
                 return await self._list(ExclusiveStartShardId=since)
             except SourceError as error:
-                if error.problem is not SourceProblem.MISSING:
+                if error.problem not in _NOT_LISTED:
                     raise
         return await self._list()
 
@@ -72,13 +74,15 @@ class DynamoDbStream:
         try:
             listing = await self._list(ShardFilter={"Type": "CHILD_SHARDS", "ShardId": shard_id})
         except SourceError as error:
-            if error.problem not in {SourceProblem.REFUSED, SourceProblem.MISSING}:
+            if error.problem not in _NOT_LISTED:
                 raise
             listing = await self.list_shards(since=shard_id)
         return tuple(shard for shard in listing.shards if shard_id in shard.parents)
 
     async def iterator(self, shard_id: str, position: Position, deadline: float) -> str:
-        """GetShardIterator. A time becomes TRIM_HORIZON: the reader drops what is older (STR-11)."""
+        """GetShardIterator. A time becomes TRIM_HORIZON: the reader drops what is older (STR-11). A sequence
+        number that is refused is a position whose records are gone (STR-25).
+        """
         body = {
             "StreamArn": self.arn.text,
             "ShardId": shard_id,
@@ -86,25 +90,43 @@ class DynamoDbStream:
         }
         if position.kind is PositionKind.AFTER:
             body["SequenceNumber"] = position.sequence
-        answer = await self._wire.call("GetShardIterator", body, deadline=deadline)
+        try:
+            answer = await self._wire.call("GetShardIterator", body, deadline=deadline)
+        except SourceError as error:
+            if position.kind is PositionKind.AFTER and error.code == "ValidationException":
+                raise SourceError(SourceProblem.TRIMMED, str(error), error.code) from error
+            raise
         iterator = answer.data.get("ShardIterator")
         if not isinstance(iterator, str) or not iterator:
             raise self._unreadable("GetShardIterator", "no ShardIterator")
         return iterator
 
-    async def records(self, iterator: str, limit: int, deadline: float) -> Page:
-        """GetRecords (STR-21), one attempt. DynamoDB tells neither how far it is behind nor the children."""
+    async def records(self, shard_id: str, iterator: str, limit: int, deadline: float) -> Page:
+        """GetRecords (STR-21), one attempt. DynamoDB tells neither how far it is behind nor the children, so an
+        end is looked up in what it lists (STR-4).
+        """
         body = {"ShardIterator": iterator, "Limit": min(limit, MOST_RECORDS)}
         answer = await self._wire.call("GetRecords", body, deadline=deadline)
         records = answer.data.get("Records")
         if not isinstance(records, list):  # not there either: an empty object must not pass for the end of a shard
             raise self._unreadable("GetRecords", "Records is not a list")
+        following = answer.data.get("NextShardIterator") or None
+        if following is None:
+            await self._check_end(shard_id)
         return Page(
             records=records,
-            iterator=answer.data.get("NextShardIterator") or None,
+            iterator=following,
             behind=None,
             size=answer.size,
         )
+
+    async def _check_end(self, shard_id: str) -> None:
+        """STR-4. The list of a large table is long: it is the last that is asked for. The last shards of a
+        disabled stream have no children (DDB-9).
+        """
+        if await self.children(shard_id) or (await self.describe()).status == "DISABLED":
+            return
+        check_end("dynamodbstreams", self._wire.host, shard_id, await self.list_shards())
 
     async def _list(self, **fields: Any) -> Listing:
         complete = not fields
@@ -115,14 +137,16 @@ class DynamoDbStream:
             told, answer = await self._describe(**fields)
             if told_at is None:
                 told_at = answer.told_at()
+            if not isinstance(told.get("Shards"), list):
+                raise self._unreadable("DescribeStream", "no list of shards")
             try:
-                shards += [_shard(shard) for shard in told.get("Shards") or ()]
+                shards += [_shard(shard) for shard in told["Shards"]]
             except (KeyError, TypeError, AttributeError) as error:
                 raise self._unreadable("DescribeStream", "a shard in another form") from error
             last = told.get("LastEvaluatedShardId")
             if not last:
                 break
-            if last in starts:
+            if not isinstance(last, str) or last in starts:
                 raise self._unreadable("DescribeStream", "the same page again and again")
             starts.add(last)
             fields["ExclusiveStartShardId"] = last
@@ -168,8 +192,8 @@ def _shard(told: JsonObject) -> Shard:
     numbers = told.get("SequenceNumberRange") or {}
     parent, ending = told.get("ParentShardId"), numbers.get("EndingSequenceNumber")
     return Shard(
-        id=str(told["ShardId"]),
+        id=read_id(told["ShardId"]),
         parents=(str(parent),) if parent else (),
-        starting=str(numbers.get("StartingSequenceNumber") or ""),
+        starting=read_number(numbers.get("StartingSequenceNumber")),
         ending=str(ending) if ending else None,
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 from poller.aws.clients import AwsClients
 from poller.aws.errors import unreadable
+from poller.aws.shards import check_end, read_id, read_number
 from poller.aws.wire import WireAnswer, WireClient
 from poller.core.mapping import SourceArn
 from poller.core.model import JsonObject, SourceProblem
@@ -19,7 +20,9 @@ from poller.errors import SourceError
 # Seconds for calls that are not told their deadline; three attempts fit in.
 CALL_DEADLINE = 10.0
 ATTEMPTS = 3
+_LONGEST = 1e12  # milliseconds: 30 years, and records are kept for one
 _READABLE = frozenset({"ACTIVE", "UPDATING"})
+_BAD_NUMBER = frozenset({"InvalidArgumentException", "ValidationException"})
 _POSITIONS = {
     PositionKind.TRIM_HORIZON: "TRIM_HORIZON",
     PositionKind.LATEST: "LATEST",
@@ -98,7 +101,7 @@ class KinesisStream:
         try:
             answer = await self._wire.call("GetShardIterator", request, deadline=deadline)
         except SourceError as error:
-            if position.kind is PositionKind.AFTER and error.code == "InvalidArgumentException":
+            if position.kind is PositionKind.AFTER and error.code in _BAD_NUMBER:
                 raise SourceError(SourceProblem.TRIMMED, str(error), error.code) from error
             raise
         iterator = answer.data.get("ShardIterator")
@@ -106,18 +109,21 @@ class KinesisStream:
             raise self._unreadable("GetShardIterator", "no ShardIterator")
         return iterator
 
-    async def records(self, iterator: str, limit: int, deadline: float) -> Page:
-        """GetRecords, one attempt; an empty page is nothing special (STR-26), a null iterator the end (STR-4)."""
+    async def records(self, shard_id: str, iterator: str, limit: int, deadline: float) -> Page:
+        """GetRecords, one attempt; an empty page is nothing special (STR-26). A null iterator is the end, if the
+        page names the children, or else if the list of shards knows of it (STR-4).
+        """
         request: JsonObject = {"ShardIterator": iterator, "Limit": limit, "StreamARN": self._stream_arn}
         data, size, _ = await self._wire.call("GetRecords", request, deadline=deadline)
-        records, behind = data.get("Records"), data.get("MillisBehindLatest")
+        records, following, children = data.get("Records"), data.get("NextShardIterator"), data.get("ChildShards")
         if not isinstance(records, list):
             raise self._unreadable("GetRecords", "no Records")
-        children = data.get("ChildShards")
+        if not (following or children):
+            check_end("kinesis", self._wire.host, shard_id, await self.list_shards())
         return Page(
             records=records,
-            iterator=data.get("NextShardIterator") or None,
-            behind=behind / 1000 if isinstance(behind, (int, float)) else None,
+            iterator=following or None,
+            behind=_seconds(data.get("MillisBehindLatest")),
             size=size,
             children=self._shards("GetRecords", children) if children else (),
         )
@@ -128,10 +134,12 @@ class KinesisStream:
         return await self._wire.call(operation, request, deadline=CALL_DEADLINE, attempts=ATTEMPTS)
 
     def _shards(self, operation: str, told: Any) -> tuple[Shard, ...]:
+        if not isinstance(told, list):
+            raise self._unreadable(operation, "no list of shards")
         try:
             return tuple(map(_shard, told))
         except (KeyError, TypeError, AttributeError) as error:
-            raise self._unreadable(operation, "no list of shards") from error
+            raise self._unreadable(operation, "a shard in another form") from error
 
     def _unreadable(self, operation: str, why: str) -> SourceError:
         return unreadable("kinesis", operation, self._wire.host, why)
@@ -156,10 +164,16 @@ def _shard(told: Mapping[str, Any]) -> Shard:
     parents = told.get("ParentShards") or (told.get("ParentShardId"), told.get("AdjacentParentShardId"))
     numbers, hashes = told.get("SequenceNumberRange") or {}, told.get("HashKeyRange") or {}
     return Shard(
-        id=str(told["ShardId"]),
+        id=read_id(told["ShardId"]),
         parents=tuple(str(parent) for parent in parents if parent),
-        starting=str(numbers.get("StartingSequenceNumber") or ""),
-        ending=numbers.get("EndingSequenceNumber"),
+        starting=read_number(numbers.get("StartingSequenceNumber")),
+        ending=numbers.get("EndingSequenceNumber") or None,
         hash_start=str(hashes.get("StartingHashKey") or ""),
         hash_end=str(hashes.get("EndingHashKey") or ""),
     )
+
+
+def _seconds(milliseconds: Any) -> float | None:
+    """How far behind; None where the source tells nothing that can be meant."""
+    told = type(milliseconds) in {int, float} and 0 <= milliseconds < _LONGEST
+    return milliseconds / 1000 if told else None

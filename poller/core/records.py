@@ -214,6 +214,12 @@ class Listing:
     complete: bool
     told_at: float
 
+    def shows_open(self, shard_id: str) -> bool:
+        """Whether it lists this shard, and neither an end nor a child of it."""
+        return any(shard.id == shard_id and shard.ending is None for shard in self.shards) and not any(
+            shard_id in shard.parents for shard in self.shards
+        )
+
 
 @fact
 class Page:

@@ -320,7 +320,7 @@ class StreamDriver:
                 started = self._loop.time()
                 iterator = await source.iterator(self.shard_id, order.position, seconds)
                 seconds = max(LEAST_SECONDS, seconds - (self._loop.time() - started))
-            event = Fetched(await source.records(iterator, order.limit, seconds))
+            event = Fetched(await source.records(self.shard_id, iterator, order.limit, seconds))
         except SourceError as error:
             event = FetchFailed(error.problem, str(error), iterator)
         except Exception as error:  # noqa: BLE001 - it must not end the crew, which other shards share

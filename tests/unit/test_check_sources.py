@@ -91,7 +91,7 @@ class Told:
         self.asked.append(f"{shard_id} {position.kind}")
         return shard_id
 
-    async def records(self, iterator: str, limit: int, deadline: float) -> Page:
+    async def records(self, shard_id: str, iterator: str, limit: int, deadline: float) -> Page:
         self.asked.append(f"read {iterator} {limit}")
         if self.reading is not None:
             raise self.reading

@@ -155,9 +155,10 @@ async def test_shards_since_one_are_not_all(stream_of):
     assert starts == ["a", "b"]
 
 
-async def test_all_shards_are_listed_when_the_one_to_begin_behind_is_gone(stream_of):
+@pytest.mark.parametrize("answer", [MISSING, INVALID], ids=["missing", "refused"])
+async def test_all_shards_are_listed_when_the_one_to_begin_behind_is_gone(stream_of, answer):
     """STR-6: a listing that cannot begin there must not hide the shards."""
-    streams = Streams(DescribeStream=[MISSING, page(shard("b"))])
+    streams = Streams(DescribeStream=[answer, page(shard("b"))])
     stream = await stream_of(streams)
     listing = await stream.list_shards(since="a")
     assert ([found.id for found in listing.shards], listing.complete) == (["b"], True)
@@ -178,11 +179,34 @@ async def test_a_page_that_leads_back_to_itself_ends(stream_of):
         await stream.list_shards()
 
 
-@pytest.mark.parametrize("wrong", [{}, "x", None, 5])
+@pytest.mark.parametrize("wrong", [{}, "x", None, 5, {"ShardId": None}, {"ShardId": ""}, {"ShardId": 5}])
 async def test_a_shard_in_another_form_is_the_services_fault(stream_of, wrong):
     stream = await stream_of(Streams(DescribeStream=[page(wrong)]))
     with refused(SourceProblem.SERVER, "another form"):
         await stream.list_shards()
+
+
+@pytest.mark.parametrize("wrong", [{}, {"Shards": None}, {"Shards": {}}, {"Shards": ""}])
+async def test_a_description_without_a_list_has_not_no_shards(stream_of, wrong):
+    """STR-5."""
+    stream = await stream_of(Streams(DescribeStream={"StreamDescription": {"StreamStatus": "ENABLED"} | wrong}))
+    with refused(SourceProblem.SERVER, "no list of shards"):
+        await stream.list_shards()
+
+
+@pytest.mark.parametrize("last", [{"a": 1}, ["a"], 5])
+async def test_a_page_that_leads_to_no_shard(stream_of, last):
+    stream = await stream_of(Streams(DescribeStream=page(shard("a"), last=last)))
+    with refused(SourceProblem.SERVER, "DescribeStream"):
+        await stream.list_shards()
+
+
+@pytest.mark.parametrize("starting", [None, "", "0x1f", "LATEST"])
+async def test_a_beginning_that_is_no_number_is_not_known(stream_of, starting):
+    """STR-28: they are compared as integers."""
+    told = {"ShardId": "a", "SequenceNumberRange": {"StartingSequenceNumber": starting}}
+    stream = await stream_of(Streams(DescribeStream=page(told)))
+    assert (await stream.list_shards()).shards == (Shard("a"),)
 
 
 async def test_without_the_services_time_nothing_is_listed(stream_of):
@@ -277,10 +301,17 @@ async def test_what_reading_is_refused_for(stream_of, code, problem):
     streams = Streams(GetRecords=refusal(code), GetShardIterator=refusal(code))
     stream = await stream_of(streams)
     with refused(problem):
-        await stream.records("it", 10, 5)
+        await stream.records("a", "it", 10, 5)
     with refused(problem):
         await stream.iterator("a", TRIM_HORIZON, 5)
     assert len(streams.asked) == 2
+
+
+async def test_a_sequence_number_that_is_refused_is_gone(stream_of):
+    """STR-25: such as that of a record which had none; the shard goes on with what is left."""
+    stream = await stream_of(Streams(GetShardIterator=INVALID))
+    with refused(SourceProblem.TRIMMED, "ValidationException"):
+        await stream.iterator("a", after("0"), 5)
 
 
 # --- records ---
@@ -291,18 +322,52 @@ async def test_a_page_of_records(stream_of):
     answer = {"Records": [{"eventID": "1"}], "NextShardIterator": "next"}
     streams = Streams(GetRecords=answer)
     stream = await stream_of(streams)
-    got = await stream.records("it", 5_000, 5)
+    got = await stream.records("a", "it", 5_000, 5)
     assert got == Page([{"eventID": "1"}], "next", None, len(json.dumps(answer)))
-    await stream.records("it", 7, 5)
+    await stream.records("a", "it", 7, 5)
     assert [body["Limit"] for body in streams.bodies("GetRecords")] == [1_000, 7]
     assert streams.bodies("GetRecords")[0]["ShardIterator"] == "it"
 
 
 @pytest.mark.parametrize("end", [{}, {"NextShardIterator": None}, {"NextShardIterator": ""}])
-async def test_no_next_iterator_is_the_end_of_the_shard(stream_of, end):
+@pytest.mark.parametrize(
+    ("told", "calls"),
+    [
+        ([page(shard("b", "a"))], 1),
+        ([page(), page(status="DISABLED")], 2),
+        ([page(), page(), page(shard("a", None, "200"))], 3),
+        ([page(), page(), page(shard("a"), shard("b", "a"))], 3),
+        ([page(), page(), page(shard("c"))], 3),
+    ],
+    ids=["a child", "disabled", "closed", "listed with a child", "gone"],
+)
+async def test_no_next_iterator_is_the_end_of_the_shard(stream_of, end, told, calls):
+    """STR-4: if what is listed does not deny it. The shards of a disabled stream are final (DDB-9), and asking for
+    the children costs one call; all shards are listed only where both tell nothing.
+    """
+    streams = Streams(GetRecords={"Records": []} | end, DescribeStream=list(told))
+    stream = await stream_of(streams)
+    assert (await stream.records("a", "it", 10, 5)).iterator is None
+    assert len(streams.bodies("DescribeStream")) == calls
+
+
+async def test_an_end_that_the_list_denies_is_none(stream_of):
+    """STR-4: DynamoDB Local ends a shard so when an iterator is too old. What is written to it later would be
+    lost, and another iterator finds it.
+    """
+    listed = page(shard("a"), shard("z", "y"))
+    streams = Streams(GetRecords={"Records": []}, DescribeStream=[page(), page(), listed])
+    stream = await stream_of(streams)
+    with refused(SourceProblem.EXPIRED, "a, which is listed as open"):
+        await stream.records("a", "it", 10, 5)
+
+
+async def test_an_end_that_cannot_be_looked_up_is_none(stream_of):
     """STR-4."""
-    stream = await stream_of(Streams(GetRecords={"Records": []} | end))
-    assert (await stream.records("it", 10, 5)).iterator is None
+    streams = Streams(GetRecords={"Records": []}, DescribeStream=refusal("AccessDeniedException"))
+    stream = await stream_of(streams)
+    with refused(SourceProblem.DENIED):
+        await stream.records("a", "it", 10, 5)
 
 
 @pytest.mark.parametrize(
@@ -312,4 +377,4 @@ async def test_what_is_no_page_of_records_is_not_the_end_of_a_shard(stream_of, a
     """STR-4: whatever a proxy or another server says in its place, no shard is given up for it."""
     stream = await stream_of(Streams(GetRecords=answer))
     with refused(SourceProblem.SERVER, "Records is not a list"):
-        await stream.records("it", 10, 5)
+        await stream.records("a", "it", 10, 5)

@@ -186,11 +186,35 @@ async def test_children_are_those_that_name_the_shard(stream_of):
     assert kinesis.asked[0][1]["ExclusiveStartShardId"] == "shardId-0"
 
 
-@pytest.mark.parametrize("answer", [{}, {"Shards": [{}]}, {"Shards": [1]}, {"Shards": 1}])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {}, {"Shards": None}, {"Shards": [{}]}, {"Shards": [1]}, {"Shards": 1}, {"Shards": {}}, {"Shards": ""},
+        {"Shards": [{"ShardId": None}]}, {"Shards": [{"ShardId": ""}]}, {"Shards": [{"ShardId": 5}]},
+        {"Shards": [wire_shard(0, SequenceNumberRange=["1"])]},
+    ],
+)  # fmt: skip
 async def test_a_listing_that_is_none(stream_of, answer):
     with pytest.raises(SourceError) as caught:
         await (await stream_of(Kinesis(ListShards=answer))).list_shards()
     assert caught.value.problem is SourceProblem.SERVER
+
+
+@pytest.mark.parametrize("ending", [None, ""])
+async def test_a_shard_without_an_ending_number_is_open(stream_of, ending):
+    """STR-12: one that passed for closed would be skipped at LATEST."""
+    numbers = {"StartingSequenceNumber": "1", "EndingSequenceNumber": ending}
+    kinesis = Kinesis(ListShards={"Shards": [wire_shard(0, SequenceNumberRange=numbers)]})
+    assert (await (await stream_of(kinesis)).list_shards()).shards[0].ending is None
+
+
+@pytest.mark.parametrize("starting", [None, "", "0x1f", "LATEST", 17, {}])
+async def test_a_beginning_that_is_no_number_is_not_known(stream_of, starting):
+    """STR-28: they are compared as integers."""
+    numbers = {"StartingSequenceNumber": starting}
+    kinesis = Kinesis(ListShards={"Shards": [wire_shard(0, SequenceNumberRange=numbers)]})
+    told = (await (await stream_of(kinesis)).list_shards()).shards[0].starting
+    assert told == ("17" if starting == 17 else "")
 
 
 async def test_a_token_that_leads_nowhere_does_not_lead_for_ever(stream_of):
@@ -237,6 +261,7 @@ async def test_how_a_position_is_told(stream_of, position, told):
     ("position", "code", "problem"),
     [
         (after("1"), "InvalidArgumentException", SourceProblem.TRIMMED),
+        (after("1"), "ValidationException", SourceProblem.TRIMMED),
         (Position(PositionKind.AT_TIMESTAMP), "InvalidArgumentException", SourceProblem.REFUSED),
         (TRIM_HORIZON, "InvalidArgumentException", SourceProblem.REFUSED),
         (after("1"), "ResourceNotFoundException", SourceProblem.MISSING),
@@ -268,7 +293,7 @@ async def test_a_page_of_records(stream_of):
     record = {"SequenceNumber": "1", "Data": "YQ==", "PartitionKey": "k", "ApproximateArrivalTimestamp": 1.5}
     answer = {"Records": [record], "NextShardIterator": "next", "MillisBehindLatest": 2500}
     kinesis = Kinesis(GetRecords=answer)
-    page = await (await stream_of(kinesis)).records("it", 100, 5)
+    page = await (await stream_of(kinesis)).records("shardId-0", "it", 100, 5)
     assert page == Page([record], "next", 2.5, len(json.dumps(answer)), ())
     assert kinesis.asked == [("GetRecords", {"ShardIterator": "it", "Limit": 100, "StreamARN": TEXT})]
 
@@ -276,7 +301,7 @@ async def test_a_page_of_records(stream_of):
 async def test_an_empty_page_is_nothing_special(stream_of):
     """STR-26."""
     answer = {"Records": [], "NextShardIterator": "next", "MillisBehindLatest": 60_000}
-    page = await (await stream_of(Kinesis(GetRecords=answer))).records("it", 100, 5)
+    page = await (await stream_of(Kinesis(GetRecords=answer))).records("shardId-0", "it", 100, 5)
     assert (page.records, page.iterator, page.behind) == ([], "next", 60)
 
 
@@ -289,16 +314,63 @@ async def test_the_end_of_a_shard_and_its_children(stream_of, ending):
         "HashKeyRange": {"StartingHashKey": "1", "EndingHashKey": "5"},
     }
     answer = {"Records": [], "MillisBehindLatest": 0, "ChildShards": [child], **ending}
-    page = await (await stream_of(Kinesis(GetRecords=answer))).records("it", 100, 5)
+    kinesis = Kinesis(GetRecords=answer)
+    page = await (await stream_of(kinesis)).records("shardId-0", "it", 100, 5)
+    assert len(kinesis.asked) == 1
     assert page.iterator is None
     assert page.children == (Shard("shardId-2", ("shardId-0", "shardId-1"), "", None, "1", "5"),)
 
 
-async def test_a_source_that_does_not_tell_how_far_behind(stream_of):
-    page = await (await stream_of(Kinesis(GetRecords={"Records": [], "NextShardIterator": "n"}))).records(
-        "i", 1, 5
-    )
+CLOSED = {"StartingSequenceNumber": "1", "EndingSequenceNumber": "2"}
+
+
+@pytest.mark.parametrize("ending", [{"NextShardIterator": None}, {}, {"NextShardIterator": ""}])
+@pytest.mark.parametrize("children", [{}, {"ChildShards": None}, {"ChildShards": []}])
+@pytest.mark.parametrize(
+    "shards",
+    [
+        [wire_shard(0, SequenceNumberRange=CLOSED)],
+        [wire_shard(0), wire_shard(1, ParentShardId="shardId-0")],
+        [wire_shard(0), wire_shard(1, ParentShardId="shardId-9", AdjacentParentShardId="shardId-0")],
+        [wire_shard(7)],
+    ],
+    ids=["closed", "parent", "adjacent parent", "trimmed"],
+)
+async def test_an_end_without_children_is_looked_up(stream_of, ending, children, shards):
+    """STR-4: some servers never name the children."""
+    kinesis = Kinesis(GetRecords={"Records": [], **ending, **children}, ListShards={"Shards": shards})
+    page = await (await stream_of(kinesis)).records("shardId-0", "it", 100, 5)
+    assert (page.iterator, page.children) == (None, ())
+    assert kinesis.asked[1:] == [("ListShards", NAMED)]
+
+
+@pytest.mark.parametrize("records", [[], [{"SequenceNumber": "1"}]], ids=["empty", "with a record"])
+async def test_an_end_that_the_list_denies_is_none(stream_of, records):
+    """STR-4: a shard that was ended by mistake would never be read again, and what comes after it be lost."""
+    shards = [wire_shard(0), wire_shard(1, ParentShardId="shardId-9", SequenceNumberRange=CLOSED)]
+    kinesis = Kinesis(GetRecords={"Records": records, "NextShardIterator": None}, ListShards={"Shards": shards})
+    with pytest.raises(SourceError, match="shardId-0, which is listed as open") as caught:
+        await (await stream_of(kinesis)).records("shardId-0", "it", 100, 5)
+    assert caught.value.problem is SourceProblem.EXPIRED
+
+
+async def test_an_end_that_cannot_be_looked_up_is_none(stream_of):
+    """STR-4."""
+    kinesis = Kinesis(GetRecords={"Records": []}, ListShards=error("AccessDeniedException"))
+    with pytest.raises(SourceError, match="ListShards"):
+        await (await stream_of(kinesis)).records("shardId-0", "it", 100, 5)
+
+
+@pytest.mark.parametrize("behind", [None, -1, "5", [], 10**400, True])
+async def test_what_tells_nothing_of_how_far_behind(stream_of, behind):
+    answer = {"Records": [], "NextShardIterator": "n", "MillisBehindLatest": behind}
+    page = await (await stream_of(Kinesis(GetRecords=answer))).records("shardId-0", "it", 1, 5)
     assert page.behind is None
+
+
+async def test_a_source_that_does_not_tell_how_far_behind(stream_of):
+    stream = await stream_of(Kinesis(GetRecords={"Records": [], "NextShardIterator": "n"}))
+    assert (await stream.records("shardId-0", "it", 1, 5)).behind is None
 
 
 @pytest.mark.parametrize(
@@ -324,7 +396,7 @@ async def test_records_are_refused(stream_of, answer, problem):
     """STR-23, STR-24."""
     kinesis = Kinesis(GetRecords=answer)
     with pytest.raises(SourceError) as caught:
-        await (await stream_of(kinesis)).records("it", 100, 5)
+        await (await stream_of(kinesis)).records("shardId-0", "it", 100, 5)
     assert caught.value.problem is problem
     assert "GetRecords" in str(caught.value) or problem is SourceProblem.CREDENTIALS
 
@@ -337,5 +409,5 @@ async def test_an_answer_that_does_not_come_ends_at_the_deadline(serve):
     server = await serve(silent)
     async with AwsClients(endpoint_url=server.url) as clients:
         with pytest.raises(SourceError) as caught:
-            await KinesisStream(clients, ARN).records("it", 1, 0.05)
+            await KinesisStream(clients, ARN).records("shardId-0", "it", 1, 0.05)
     assert caught.value.problem is SourceProblem.UNREACHABLE

@@ -141,7 +141,7 @@ class StreamInMemory:
                 place = 0
         return f"{shard_id} {place}"
 
-    async def records(self, iterator: str, limit: int, deadline: float) -> Page:
+    async def records(self, shard_id: str, iterator: str, limit: int, deadline: float) -> Page:
         key, place = iterator.split()
         await self._asked("records", key)
         if key in self.failing_shards:
