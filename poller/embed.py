@@ -135,8 +135,8 @@ class Poller:
         self._service.find(uuid).resume()
 
     async def remove(self, uuid: str) -> None:
-        """Stops the mapping as leaving the block would, and forgets it, with the positions of a stream: added again
-        it starts over. Raises StoreError when those cannot be forgotten now; then it may be called again.
+        """Stops the mapping as leaving the block would, and forgets it, with the positions of a stream: added
+        again it starts over. Raises StoreError when those cannot be forgotten now; then it may be called again.
         """
         await self._service.remove(uuid)
 
