@@ -17,6 +17,7 @@ from poller.http import answers
 from poller.metrics import Metrics
 from poller.metrics_stats import MappingStats, StreamStats
 
+_STARTING = ["poller is starting"]
 _ON_THE_WAY = frozenset({MappingState.CREATING, MappingState.ENABLING, MappingState.UPDATING})
 
 
@@ -57,11 +58,12 @@ def health_app(metrics: Metrics) -> web.Application:
         return _verdict(stuck_mappings(metrics))
 
     async def readyz(_request: web.Request) -> web.Response:
-        return _verdict(unready_mappings(metrics))
+        # the listener is there before the mappings are
+        return _verdict(unready_mappings(metrics) if metrics.process.started else _STARTING)
 
     async def startupz(_request: web.Request) -> web.Response:
         if not metrics.process.started:
-            return _verdict(["poller is starting"])
+            return _verdict(_STARTING)
         creating = MappingState.CREATING
         waiting = [f"{stats.name}: {creating.value}" for stats in metrics.mappings() if stats.state is creating]
         return _verdict(waiting)

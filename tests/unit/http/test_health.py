@@ -200,6 +200,8 @@ async def test_livez_names_a_stream_whose_rows_cannot_be_had(metrics, clock, ask
 
 
 async def test_readyz_waits_for_every_mapping_that_shall_run(metrics, ask):
+    assert (await ask("/readyz"))[:2] == (503, "poller is starting\n"), "no mapping is there yet"
+    metrics.process.started = True
     orders = add(metrics, "orders", state=MappingState.CREATING)
     add(metrics, "off", state=MappingState.DISABLED)
     orders.last_problem = "denied: no sqs:GetQueueAttributes"
