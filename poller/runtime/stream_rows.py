@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 from poller.core.cleanup import Lost, deleted_rows
 from poller.core.leases import Conflict, Lease, progress_of, released, taken, with_progress
 from poller.core.records import Progress
+from poller.core.shards import at_end
 from poller.errors import StoreError
 from poller.ports import LeaseStore
 
@@ -61,12 +62,15 @@ class StreamRows:
 
     async def take(self, key: str) -> "HeldRow | None":
         """Makes the row ours, from the store's own answer (a tenure never begins with what was only read); None if
-        there is no such row.
+        there is no such row, or nothing left to do in it (the answer that said so may have been lost).
         """
         lease = await self.store.get(self.app, key)
         for _ in range(TAKES):
             if lease is None:
                 self.rows.pop(key, None)
+                return None
+            if at_end(lease):
+                self.rows[key] = lease
                 return None
             # it need not outlast a power failure: whoever comes after it takes the row all the same
             mine = taken(lease, self._worker, secrets.token_hex(8))
@@ -130,7 +134,8 @@ class HeldRow:
         """Compare-and-set of what `change` makes of the row. False if somebody else has written it.
 
         An earlier write of this tenure may have landed although nobody could tell (S9 of the lease algorithm):
-        then the row in the store carries our tenure, and is what this one is made from.
+        then the row in the store carries our tenure, and is what this one is made from. A row that somebody took
+        out of the store is put back as we know it, so that neither the position nor the fence is lost (STR-31).
         """
         rows = self._rows
         for _ in range(WRITES):
@@ -138,8 +143,11 @@ class HeldRow:
             answer = await rows.store.swap(rows.app, self.lease, wanted, durable=durable)
             if isinstance(answer, Conflict):
                 found = answer.found
-                if found is None or (found.owner, found.tenure) != (self.lease.owner, self.lease.tenure):
-                    if found is None or found != replace(wanted, counter=found.counter):
+                if found is None:  # taken out by hand: the mapping's own end comes before that of its rows
+                    await rows.store.create(rows.app, self.lease)
+                    continue
+                if (found.owner, found.tenure) != (self.lease.owner, self.lease.tenure):
+                    if found != replace(wanted, counter=found.counter):
                         return False
                     answer = found  # this very write, which gave the row away
                 else:

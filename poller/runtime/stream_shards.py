@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
 from contextlib import suppress
 from functools import partial
 from random import Random
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from poller.core.backoff import delay
 from poller.core.budget import ByteBudget
@@ -31,6 +31,7 @@ AGAIN_FIRST, AGAIN_CAP = 0.5, 10.0  # seconds before the store or the source is 
 LAST_TRIES: Final = 3  # of what fails while the mapping stops
 
 T = TypeVar("T")
+Work: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
 
 class RunningShards:
@@ -155,14 +156,14 @@ class RunningShards:
         self._unpositioned.update(key for key in new if key in pinned)
         self._chores.update(new)
         if new:
-            self._tasks.create_task(self._begin_slowly(new))
+            self._task(self._begin_slowly(new))
 
     async def _begin_slowly(self, keys: Sequence[str]) -> None:
         for place in range(0, len(keys), TOGETHER):
             if place:
                 await self._sleep(SPREAD)
             for key in keys[place : place + TOGETHER]:
-                self._chore(key, self._start(key, fresh=key in self._unpositioned))
+                self._chore(key, partial(self._start, key, fresh=key in self._unpositioned))
 
     async def _start(self, key: str, *, fresh: bool) -> None:
         taken = None if self._stopping.is_set() else await self._insist(key, partial(self._take, key))
@@ -227,16 +228,16 @@ class RunningShards:
         row = self._held[key]
         self._gone(key)
         if isinstance(ending, Exception):
-            self._chore(key, self._restart(key, ending, driver))
+            self._chore(key, partial(self._restart, key, ending, driver))
             return
         self.abandoned += ending.abandoned
         if ending.lost:
             self._lost(key)
         elif ending.ended:
-            self._chore(key, self._end(key, row, ending), then=partial(self._start_next, key))
+            self._chore(key, partial(self._end, key, row, ending), then=partial(self._start_next, key))
         else:
             self._drained.add(key)
-            self._chore(key, self._release(key, row, ending))
+            self._chore(key, partial(self._release, key, row, ending))
 
     def _gone(self, key: str) -> None:
         self._held.pop(key, None)
@@ -254,11 +255,12 @@ class RunningShards:
         """
         at = self._kit.clock.now().wall
         known = self._discovery.known
-        children: tuple[Shard, ...] = ()
+        # once: a write that is tried again has to be the same one, for the row to show that it was done
+        children = await self._insist(key, partial(self._discovery.children, key, finished.children))
+        if children is None:
+            return
 
         async def write() -> bool:
-            nonlocal children
-            children = await self._discovery.children(key, finished.children)
             await self._rows.create(children_rows(row.lease, children, self._rows.rows))
             return await row.write(lambda lease: ended_row(lease, children, known, at))
 
@@ -291,16 +293,22 @@ class RunningShards:
 
     # --- chores ---
 
-    def _chore(self, key: str, work: Coroutine[Any, Any, None], then: Callable[[], None] | None = None) -> None:
+    def _chore(self, key: str, work: Work, then: Callable[[], None] | None = None) -> None:
         self._chores.add(key)
-        self._tasks.create_task(self._do(key, work, then))
+        self._task(self._do(key, work, then))
 
-    async def _do(self, key: str, work: Coroutine[Any, Any, None], then: Callable[[], None] | None) -> None:
+    def _task(self, work: Coroutine[Any, Any, None]) -> None:
         try:
-            await work
+            self._tasks.create_task(work)
+        except RuntimeError:  # all of it is being cancelled, and a later process does this
+            work.close()
+
+    async def _do(self, key: str, work: Work, then: Callable[[], None] | None) -> None:
+        try:
+            await work()
         except Exception as error:  # noqa: BLE001 - a bug met by one shard is nothing to the others (GEN-9)
             self._positioned(key)
-            self._chore(key, self._restart(key, error))
+            self._chore(key, partial(self._restart, key, error))
             return
         self._chores.discard(key)
         if then is not None:

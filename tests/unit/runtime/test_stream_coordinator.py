@@ -896,3 +896,31 @@ async def test_positions_are_those_of_after_the_row():
     await until(lambda: stream.asked("iterator"), "an iterator")
     assert stream.asked("iterator") == ["shard-00 AFTER_SEQUENCE_NUMBER"]
     await stopped(life)
+
+
+async def test_a_shard_whose_end_is_written_unheard_is_not_lost_when_a_child_shows_up_meanwhile(caplog: Any):
+    """STR-4: the write that is tried again is the same one."""
+    caplog.set_level(logging.INFO, "poller")
+    stream, store = StreamInMemory(), Store()
+    stream.tells_children = False
+    life = await StreamLife(stream, store, hands=StreamHands(OK)).start().enabled()
+    listed, failures = stream.children, 1
+
+    async def late(shard_id: str) -> tuple[Any, ...]:
+        return await listed(shard_id) if not failures else ()
+
+    def fail(what: str, lease: Any) -> None:
+        nonlocal failures
+        if lease.checkpoint == "SHARD_END" and failures:
+            failures -= 1
+            raise StoreError("planted: no answer")
+
+    stream.children, store.after = late, fail  # type: ignore[method-assign]
+    stream.close("shard-00")
+
+    def told() -> set[str]:
+        return {getattr(record, "action", "") for record in caplog.records}
+
+    await until(lambda: told() & {"shard_ended", "lease_lost"}, "the end")
+    assert "lease_lost" not in told()
+    await stopped(life)

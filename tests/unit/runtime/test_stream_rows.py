@@ -106,10 +106,30 @@ async def test_a_row_that_somebody_else_has_written_is_lost(rows: StreamRows, st
     assert store.row("one").checkpoint == "TRIM_HORIZON"
 
 
-async def test_a_row_that_was_taken_away_is_lost(rows: StreamRows, store: Store):
+@pytest.mark.parametrize("finish", ["save", "end"])
+async def test_str_31_a_row_that_was_taken_away_is_written_as_we_know_it(
+    rows: StreamRows, store: Store, finish: str
+):
+    """STR-31: a busy shard is saved long before the next look for new ones."""
     row = await held(rows)
-    del store._apps[APP]["one"]
-    assert not await row.save(Progress(after("1")), durable=True)
+    assert await row.save(Progress(after("10")), durable=True)
+    store._apps[APP].clear()
+    if finish == "save":
+        assert await row.save(Progress(after("9")), durable=True)
+        assert store.row("one") == row.lease
+        assert store.row("one").checkpoint == "10"
+    else:
+        assert await row.write(lambda lease: ended(lease, 5.0))
+        assert store.row("one").checkpoint == "SHARD_END"
+
+
+async def test_str_2_a_row_at_its_end_is_not_taken(rows: StreamRows, store: Store):
+    """STR-2: the answer to the write of the end may have been lost."""
+    await rows.create([lease()])
+    store.poke(ended(store.row("one"), 5.0))
+    before = store.row("one")
+    assert await rows.take("one") is None
+    assert rows.rows["one"] == store.row("one") == before
 
 
 @pytest.mark.parametrize("times", [1, 2])
