@@ -57,7 +57,7 @@ CASES = (
     ),
     Wrong(
         "queue URL for an ARN",
-        ("poller.yaml:4", "ARN"),
+        ("poller.yaml:4", "URL", "arn:aws:sqs:"),
         "arn:aws:sqs:us-east-1:000000000000:QUEUE",
         "https://sqs/q",
     ),
