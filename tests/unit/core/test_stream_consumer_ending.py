@@ -225,6 +225,16 @@ def test_a_stop_with_nothing_under_way_ends_at_once() -> None:
     assert (rig.budget.used, rig.machine.deadline()) == (0, None)
 
 
+def test_a_stop_with_something_new_leaves_the_write_to_its_owner() -> None:
+    """STR-31: the last progress goes with the release of the row, in one write."""
+    rig = Rig(batch_size=1, saving=False)
+    rig.bring(*wires(1, 2))
+    rig.end()
+    rig.saved()
+    rig.at(0.1).end()
+    assert rig.at(5.0).ask(Request.STOP) == [Finished(False, Progress(after("2"), lanes=1))]
+
+
 def test_a_stop_waits_for_documents() -> None:
     """ERR-33: also for those that what still ran leads to."""
     rig = Rig(retries=0, destination=QUEUE, maximum_age=60.0)
@@ -290,6 +300,17 @@ def test_what_is_abandoned() -> None:
     assert (finished.abandoned, finished.ended, finished.progress.position) == (5, False, TRIM_HORIZON)
     assert rig.machine.abandoned == 5
     assert rig.end() == []
+
+
+def test_an_abandoned_batch_keeps_its_attempts() -> None:
+    """ERR-5, BAT-6: those that were judged."""
+    rig = Rig(retries=5)
+    rig.bring(*wires(1, 2))
+    rig.end(BOOM)
+    rig.until(Invoke)
+    rig.ask(Request.ABANDON)
+    (head,) = rig.one(Finished).progress.heads
+    assert (head.first, head.count, head.attempts, head.running) == ("1", 2, 1, False)
 
 
 def test_the_answer_of_an_abandoned_batch() -> None:

@@ -10,7 +10,7 @@ from poller.core.messages import InvocationOutcome
 from poller.core.model import FunctionError, InvocationResult, NotInvoked, Throttled
 from poller.core.payload import EVENT_LIMIT
 from poller.core.records import DiscardReason
-from poller.core.stream_messages import Discarded, Fetch, Finished, Invoke, SendDocument, Settled
+from poller.core.stream_messages import Discarded, DocumentSent, Fetch, Finished, Invoke, SendDocument, Settled
 from tests.unit.core.stream_machine import (
     BOOM,
     BUSY,
@@ -351,6 +351,17 @@ def test_partial_and_bisect() -> None:
     assert rig.discarded == [[7]]
 
 
+def test_a_partial_success_of_a_half() -> None:
+    """PBR-22, ERR-21: what is left of the first half comes before the second."""
+    rig = Rig(partial=True, bisect=True)
+    rig.bring(*wires(1, 2, 3, 4))
+    rig.end(BOOM)
+    rig.end(listing(2))
+    assert rig.running == [[2]]
+    rig.end()
+    assert rig.running == [[3, 4]]
+
+
 def test_records_that_come_after_a_partial_failure() -> None:
     """BAT-6: they do not join what is left."""
     rig = Rig(partial=True, retries=1)
@@ -533,6 +544,35 @@ def test_an_answer_to_another_document() -> None:
     rig.documents.append(order)
     assert rig.sent() == []
     assert rig.discarded == [[1]]
+
+
+def test_answers_out_of_order() -> None:
+    """ERR-33: the document that was sent is the one that is answered."""
+    rig = Rig(maximum_age=60.0, destination=QUEUE)
+    rig.at(100.0).bring(*wires(1, at=0.0), *wires(2, at=99.0), *wires(3, at=0.0))
+    (first,) = rig.documents
+    rig.sent()
+    assert rig.feed(DocumentSent(first.discard)) == []
+    assert rig.discarded == [[1]]
+    rig.sent()
+    assert rig.discarded == [[1], [3]]
+
+
+def test_a_lane_is_not_blocked_any_more() -> None:
+    """ERR-30: after a success, of a part too, and after a discard."""
+    rig = Rig(batch_size=2, retries=1, partial=True)
+    rig.bring(*wires(1, 2, 3, 4))
+    rig.end(BOOM)
+    assert rig.machine.gauges().blocked_since == 0.0
+    rig.until(Invoke)
+    rig.end(BOOM)
+    assert rig.running == [[3, 4]]
+    assert rig.machine.gauges().blocked_since is None
+    rig.end(BUSY)
+    assert rig.machine.gauges().blocked_since == 1.0
+    rig.until(Invoke)
+    rig.end(listing(4))
+    assert rig.machine.gauges().blocked_since is None
 
 
 def test_an_answer_to_another_invocation() -> None:

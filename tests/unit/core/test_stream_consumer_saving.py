@@ -396,6 +396,17 @@ def test_what_a_lane_did_ahead_is_not_done_again() -> None:
     assert later.rest().place == 8
 
 
+def test_what_a_lane_did_ahead_may_be_several_reads() -> None:
+    """STR-42: until the first record that it had not done."""
+    later = two_lanes().again()
+    later.bring(wire(1, key=key_in(0, 2)), wire(2, key=key_in(1, 2)), behind=1.0, passed=2)
+    later.until(Fetch)
+    later.bring(wire(4, key=key_in(1, 2)), behind=1.0, passed=1)
+    later.until(Fetch)
+    later.bring(wire(6, key=key_in(1, 2)), wire(8, key=key_in(1, 2)), behind=1.0, passed=1)
+    assert later.running == [[1], [8]]
+
+
 def test_lanes_that_have_read_nothing_keep_their_start() -> None:
     """STR-42: a restart right after a restart forgets nothing."""
     later = two_lanes().again()
