@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -22,6 +22,8 @@ BOTH = "NEW_AND_OLD_IMAGES"
 class Stream(DynamoDbStream):
     """One stream of the server; its ARN is as the server told it, its parts are not looked at."""
 
+    _shard_of: ClassVar[dict[str, str]] = {}  # by iterator
+
     def __init__(self, clients: AwsClients, arn: str) -> None:
         super().__init__(clients, SourceArn(arn, "aws", REGION, "000000000000", "of a test"))
 
@@ -33,10 +35,16 @@ class Stream(DynamoDbStream):
         return [shard.id for shard in (await self.list_shards()).shards]
 
     async def at(self, shard_id: str, position: Position = TRIM_HORIZON) -> str:
-        return await self.iterator(shard_id, position, GENEROUS)
+        iterator = await self.iterator(shard_id, position, GENEROUS)
+        self._shard_of[iterator] = shard_id
+        return iterator
 
     async def page(self, iterator: str, limit: int = 1_000) -> Page:
-        return await self.records(iterator, limit, GENEROUS)
+        shard_id = self._shard_of.get(iterator, "of none")
+        page = await self.records(shard_id, iterator, limit, GENEROUS)
+        if page.iterator is not None:
+            self._shard_of[page.iterator] = shard_id
+        return page
 
     async def read(self, count: int) -> list[JsonObject]:
         """Reads all shards from their beginning until so many records are there."""

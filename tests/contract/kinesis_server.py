@@ -24,6 +24,7 @@ class Stream(KinesisStream):
         text = f"arn:aws:kinesis:{REGION}:{account}:stream/{name}"
         super().__init__(clients, SourceArn(text, "aws", REGION, account, name))
         self.name = name
+        self._shard_of: dict[str, str] = {}
 
     async def raw(self, operation: str, **request: Any) -> JsonObject:
         """A call by its field names; the stream's name is added."""
@@ -61,10 +62,16 @@ class Stream(KinesisStream):
         await self.active()
 
     async def at(self, shard_id: str, position: Position = TRIM_HORIZON) -> str:
-        return await self.iterator(shard_id, position, GENEROUS)
+        iterator = await self.iterator(shard_id, position, GENEROUS)
+        self._shard_of[iterator] = shard_id
+        return iterator
 
     async def page(self, iterator: str, limit: int = 10_000) -> Page:
-        return await self.records(iterator, limit, GENEROUS)
+        shard_id = self._shard_of.get(iterator, "of none")
+        page = await self.records(shard_id, iterator, limit, GENEROUS)
+        if page.iterator is not None:
+            self._shard_of[page.iterator] = shard_id
+        return page
 
     async def read(self, iterator: str, count: int, limit: int = 10_000) -> tuple[list[JsonObject], Page]:
         """Reads on until so many records are there: the records, and the last page."""
