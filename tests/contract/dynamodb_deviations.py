@@ -6,7 +6,6 @@ _ACCEPTS: Final = "accepts it"
 
 DEVIATIONS: Final[dict[tuple[str, str], str]] = {
     ("dynamodb-local", "test_a_sequence_number_has_digits"): "fails with an internal error",
-    ("ministack", "test_a_sequence_number_has_digits"): _ACCEPTS,
     ("ministack", "test_a_table_is_made_once"): "enables a stream that is enabled",
     ("ministack", "test_a_wrong_update_is_refused[syntax]"): _ACCEPTS,
     ("ministack", "test_a_wrong_update_is_refused[twice]"): _ACCEPTS,
