@@ -21,6 +21,7 @@ from poller.store.sqlite_file import SELECT, StateFile, decoded, encoded
 from poller.store.trouble import explained
 
 T = TypeVar("T")
+CLOSE_WAIT = 10.0  # seconds, for what was asked for: longer than another program may lock the file
 _AT_ONCE = 500  # in one transaction: the first of them waits for the last
 _NAMES = [attribute for attribute, _name, _kind in ATTRIBUTES]
 # our own names, no input
@@ -72,10 +73,21 @@ class SqliteStore:
         await self.close()
 
     async def close(self) -> None:
-        """Ends what was asked for, then closes the file. May be called again."""
+        """Ends what was asked for, then closes the file. May be called again.
+
+        Raises StoreError for a disk that hangs: who ends has a deadline, and does not wait for it.
+        """
         self._stop()
-        if self._thread.ident is not None:
-            await asyncio.wrap_future(self._ended)
+        if self._thread.ident is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_WAIT):
+                await asyncio.wrap_future(self._ended)
+        except TimeoutError:
+            raise StoreError(
+                f"The state file {self._name} does not answer, and its last writes may not be done: what"
+                " they would have said is delivered again; look after its disk."
+            ) from None
 
     @property
     def lasting(self) -> bool:
@@ -176,6 +188,11 @@ class SqliteStore:
         """All in one transaction; when that fails each in its own, so that none fails for another's sake."""
         if not jobs:
             return
+        error = self._begin(file, durable=any(job.durable for job in jobs))
+        if error is not None:  # the file's own trouble: who tries again for each waits for each
+            for job in jobs:
+                job.done.set_exception(StoreError(str(error)))
+            return
         error = self._transact(file, jobs)
         if error is None:
             for job in jobs:
@@ -186,29 +203,40 @@ class SqliteStore:
             for job in jobs:
                 self._do(file, [job])
 
+    def _begin(self, file: StateFile, *, durable: bool) -> StoreError | None:
+        """Begins a transaction; why there is none."""
+        try:
+            file.check()
+            synchronous = 2 if durable else 1  # FULL or NORMAL
+            if synchronous != self._synchronous:
+                file.connection.execute(f"PRAGMA synchronous={synchronous}")
+                self._synchronous = synchronous
+            file.connection.execute("BEGIN IMMEDIATE")
+        except Exception as error:  # noqa: BLE001 - whatever it is, the callers learn of it and the thread goes on
+            return _told(file, error)
+        return None
+
     def _transact(self, file: StateFile, jobs: list[_Job]) -> StoreError | None:
         """Nobody is told before the commit; why it failed, and then nothing has changed."""
         connection = file.connection
         try:
-            file.check()
-            synchronous = 2 if any(job.durable for job in jobs) else 1  # FULL or NORMAL
-            if synchronous != self._synchronous:
-                connection.execute(f"PRAGMA synchronous={synchronous}")
-                self._synchronous = synchronous
-            connection.execute("BEGIN IMMEDIATE")
             for job in jobs:
                 job.result = job.work(connection)
             connection.execute("COMMIT")
-        except Exception as error:  # noqa: BLE001 - whatever it is, the caller learns of it and the thread goes on
+        except Exception as error:  # noqa: BLE001 - as in _begin
             if connection.in_transaction:
                 with suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
-            if isinstance(error, StoreError):
-                return error
-            if isinstance(error, sqlite3.Error | OSError):
-                return explained(file.name, error)
-            return StoreError(f"The state file {file.name} cannot take a row: {error}.")
+            return _told(file, error)
         return None
+
+
+def _told(file: StateFile, error: Exception) -> StoreError:
+    if isinstance(error, StoreError):
+        return error
+    if isinstance(error, sqlite3.Error | OSError):
+        return explained(file.name, error)
+    return StoreError(f"The state file {file.name} cannot take a row: {error}.")
 
 
 def _waitable() -> Future[None]:

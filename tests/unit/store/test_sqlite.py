@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -240,6 +241,37 @@ async def test_a_file_that_another_program_locks(path: str, monkeypatch: pytest.
                 await store.create(APP, ROW)
             other.execute("ROLLBACK")
         assert await store.create(APP, ROW)
+
+
+async def test_all_that_wait_for_a_locked_file_wait_once(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a thousand shards would wait a thousand times five seconds, and the stop behind them."""
+    monkeypatch.setattr("poller.store.sqlite_file.BUSY_TIMEOUT", 0.05)
+    async with SqliteStore(path) as store:
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            seen: list[object] = []
+            begin = store._begin
+            monkeypatch.setattr(store, "_begin", lambda *given, **by: seen.append(by) or begin(*given, **by))
+            leases = [Lease(f"s{n}", "TRIM_HORIZON") for n in range(300)]
+            answers = await asyncio.gather(*(store.create(APP, one) for one in leases), return_exceptions=True)
+            assert {type(answer) for answer in answers} == {StoreError}
+            assert len(seen) < 20
+            other.execute("ROLLBACK")
+        assert await store.create(APP, ROW)
+
+
+async def test_a_disk_that_hangs_does_not_hold_up_the_end(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that was told to stop has a deadline; who waits for the disk is told."""
+    monkeypatch.setattr("poller.store.sqlite.CLOSE_WAIT", 0.05)
+    disk = threading.Event()
+    store = await SqliteStore(path).__aenter__()
+    saving = asyncio.ensure_future(store._ask(lambda _: disk.wait(60)))
+    await asyncio.sleep(0)
+    with pytest.raises(StoreError, match=r"state\.db does not answer"):
+        await store.close()
+    disk.set()
+    assert await saving
+    await store.close()
 
 
 async def test_a_file_taken_away_while_in_use(path: str, tmp_path: Path) -> None:
