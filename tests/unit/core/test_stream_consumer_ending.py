@@ -165,6 +165,20 @@ def test_a_drain_counts_from_its_beginning() -> None:
     assert rig.finished is not None
 
 
+def test_a_drain_that_is_asked_for_again() -> None:
+    """API-8: does not begin anew, and does not wake a paused machine."""
+    rig = Rig()
+    rig.ask(Request.DRAIN)
+    rig.bring()
+    rig.tick()
+    rig.ask(Request.DRAIN)
+    rig.bring()
+    assert rig.finished is not None
+    paused = Rig(enabled=False)
+    assert paused.ask(Request.DRAIN) == []
+    assert paused.machine.mode is Mode.PAUSED
+
+
 def test_a_drain_waits_for_no_window() -> None:
     """API-8, BAT-1: as soon as the tip was seen."""
     rig = Rig(window=300.0)
