@@ -58,7 +58,8 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def commands() -> None:
     """AWS Lambda's event source mapping on your own machines.
 
-    Polls SQS queues, standard and FIFO, hands batches to your handlers, and settles what becomes of them.
+    Polls SQS queues and Kinesis and DynamoDB streams, hands batches to your handlers, and settles what becomes
+    of them.
     """
 
 

@@ -99,7 +99,7 @@ class Telemetry:
         detail = one_line(detail)
         self._stats.last_problem = f"{problem.value}: {detail}"
         self._remember(self._stats.last_problem, now)
-        text = f"waiting for its queue ({problem.value}): {detail}"
+        text = f"waiting for its source ({problem.value}): {detail}"
         self._teller.failure("source_unavailable", problem.value, text, now, problem=problem)
 
     def extension_failed(self, count: int, detail: str, now: Instant) -> None:
