@@ -1,5 +1,6 @@
 """Everything a user can get wrong: one readable line each, the right exit code, never a traceback."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -8,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from tests.acceptance import daemon
@@ -20,6 +22,7 @@ EventSourceMappings:
     EventSourceArn: arn:aws:sqs:us-east-1:000000000000:QUEUE
     FunctionName: python:handlers:good
 """
+KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 HANDLERS = "async def good(event, context): ...\nnumber = 7\n"
 
 
@@ -41,7 +44,12 @@ FUNCTION = "python:handlers:good"
 QUEUE = "arn:aws:sqs:us-east-1:000000000000:QUEUE"
 STREAM = "arn:aws:kinesis:us-east-1:000000000000:stream/clicks"
 TABLE = "arn:aws:dynamodb:us-east-1:000000000000:table/orders"
+NOWHERE = "arn:aws:kinesis:us-east-1:000000000000:stream/nowhere"
+NO_STREAM = f"Stream not found: {NOWHERE}"
+DROPPED = f"{TABLE}/stream/2026-01-01T00:00:00.000"
+FUTURE = "StartingPosition: AT_TIMESTAMP\n    StartingPositionTimestamp: 9999-01-01T00:00:00Z"
 FROM_THE_START = f"{STREAM}\n    StartingPosition: TRIM_HORIZON"
+STATE_AND_SOURCE = GOOD[GOOD.index('"memory:"') : GOOD.index(QUEUE) + len(QUEUE)]
 CASES = (
     Wrong("missing file", ("nowhere.yaml", "no such file"), arguments=("run", "-c", "nowhere.yaml")),
     Wrong("broken YAML", ("poller.yaml:2",), "EventSourceMappings:", "EventSourceMappings: ]["),
@@ -93,8 +101,51 @@ CASES = (
         "beginning in the future",
         ("orders", "9999-01-01T00:00:00Z is in the future"),
         QUEUE,
-        f"{STREAM}\n    StartingPosition: AT_TIMESTAMP\n    StartingPositionTimestamp: 9999-01-01T00:00:00Z",
+        f"{STREAM}\n    {FUTURE}",
         arguments=("check",),
+    ),
+    Wrong(
+        "beginning in the future, run",
+        ("orders", "9999-01-01T00:00:00Z is in the future"),
+        QUEUE,
+        f"{STREAM}\n    {FUTURE}",
+    ),
+    Wrong("unknown stream", (NO_STREAM, "Check name"), QUEUE, f"{NOWHERE}\n    StartingPosition: LATEST"),
+    Wrong(
+        "unknown stream, checked online",
+        ("poller.yaml:3: mapping orders:", NO_STREAM),
+        QUEUE,
+        f"{NOWHERE}\n    StartingPosition: LATEST",
+        arguments=("check", "--online"),
+    ),
+    Wrong(
+        "stream of a table that was dropped",
+        (f"Stream not found: {DROPPED}", "label"),
+        QUEUE,
+        f"{DROPPED}\n    StartingPosition: LATEST",
+    ),
+    Wrong(
+        "stream of a table that was dropped, checked online",
+        (f"Stream not found: {DROPPED}", "label"),
+        QUEUE,
+        f"{DROPPED}\n    StartingPosition: LATEST",
+        arguments=("check", "--online"),
+    ),
+    Wrong(
+        "queue for failures that does not exist, checked online",
+        (f"on-failure destination {QUEUE} cannot be used", NO_STREAM),
+        f"EventSourceArn: {QUEUE}",
+        f"EventSourceArn: {NOWHERE}\n    StartingPosition: LATEST\n"
+        f'    DestinationConfig: {{OnFailure: {{Destination: "{QUEUE}"}}}}',
+        arguments=("check", "--online"),
+    ),
+    Wrong(
+        "state file that is none",
+        ("state.db", "SQLite"),
+        STATE_AND_SOURCE,
+        STATE_AND_SOURCE.replace("memory:", "sqlite:state.db").replace(QUEUE, FROM_THE_START),
+        code=1,
+        files={"state.db": "positions: {}\n" * 100},
     ),
     Wrong("consumer of a stream", ("poller.yaml:4", "fan-out", STREAM), QUEUE, f"{STREAM}/consumer/c:1"),
     Wrong("table for a stream", ("poller.yaml:4", "ARN of a table", "LatestStreamArn"), QUEUE, TABLE),
@@ -135,7 +186,7 @@ CASES = (
 
 @pytest.mark.parametrize("wrong", CASES, ids=lambda wrong: wrong.name)
 def test_each_mistake_is_told_in_a_line(wrong: Wrong, embedded_aws: str, tmp_path: Path) -> None:
-    """CFG-8, CFG-30, CFG-33, CFG-34, CFG-37, CFG-40, CFG-50: and nothing of it is a traceback."""
+    """CFG-8, CFG-30, CFG-33, CFG-34, CFG-37, CFG-40, CFG-41, CFG-50: and nothing of it is a traceback."""
     text = GOOD.replace(wrong.old, wrong.new) if wrong.old else GOOD
     (tmp_path / "poller.yaml").write_text(text)
     (tmp_path / "handlers.py").write_text(HANDLERS)
@@ -236,6 +287,44 @@ def test_no_permission_is_told(tmp_path: Path) -> None:
             assert "does not have permissions to call ReceiveMessage on SQS" in done.stderr + done.stdout
             assert "sqs:ReceiveMessage" in done.stderr + done.stdout
             assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arn", "missed"), [(STREAM, "kinesis:DescribeStreamSummary"), (DROPPED, "dynamodb:DescribeStream")]
+)
+def test_no_permission_for_a_stream_is_told(arn: str, missed: str, tmp_path: Path) -> None:
+    """CFG-43, IAM-2, IAM-4: AWS's sentence, and what to allow."""
+    (tmp_path / "poller.yaml").write_text(GOOD.replace(QUEUE, f"{arn}\n    StartingPosition: LATEST"))
+    (tmp_path / "handlers.py").write_text(HANDLERS)
+    with refusing("AccessDeniedException", "User is not authorized to perform this action") as url:
+        for arguments, code in ((("run",), 1), (("check", "--online"), 2)):
+            done = daemon.poller(*arguments, cwd=tmp_path, env=daemon.environment(url))
+            assert done.returncode == code, done.stderr
+            assert f"Cannot access stream {arn}. Please ensure the role can perform" in done.stderr
+            assert missed in done.stderr
+            assert "Traceback" not in done.stderr
+
+
+def test_a_state_file_in_use_is_told(embedded_aws: str, tmp_path: Path) -> None:
+    """STR-31: on one file two daemons would both deliver; the second one says whom to stop, the first goes on."""
+    client = boto3.client("kinesis", endpoint_url=embedded_aws, region_name="us-east-1", **KEYS)
+    with contextlib.closing(client):
+        client.create_stream(StreamName=f"shared-{tmp_path.name}", ShardCount=1)
+    mapping = {
+        "EventSourceArn": f"arn:aws:kinesis:us-east-1:000000000000:stream/shared-{tmp_path.name}",
+        "FunctionName": FUNCTION,
+        "StartingPosition": "LATEST",
+    }
+    daemon.write(tmp_path, mapping, handlers=HANDLERS, State="sqlite:state.db")
+    env = daemon.environment(embedded_aws)
+    with daemon.running(tmp_path, env) as first:
+        first.ready()
+        done = daemon.poller("run", cwd=tmp_path, env=env)
+        assert done.returncode == 1, done.stderr
+        assert f"state.db is in use by another process (pid {first.process.pid})" in done.stderr
+        assert "Traceback" not in done.stderr
+        first.signal(15)
+        assert first.wait() == 0, first.output()
 
 
 def test_the_demo_needs_nothing_and_says_when_its_aws_is_away(tmp_path: Path) -> None:
