@@ -26,6 +26,7 @@ TRIES = 3
 TRY_DEADLINE = 10.0  # seconds; all tries and the pauses between them end within 31
 FIRST_PAUSE = 0.2
 OPEN_DEADLINE = 20.0
+_ENDPOINT = "the AWS endpoint"
 _SOMEWHERE = "us-east-1"  # of a bucket nothing tells the region: S3 says where to go
 
 Send: TypeAlias = Callable[[FailureDocument], Awaitable[None]]
@@ -89,7 +90,8 @@ async def _to_queue(arn: DestinationArn, clients: AwsClients) -> Send:
 
     async def send(document: FailureDocument) -> None:
         body = {"QueueUrl": url, "MessageBody": serialise(document.document).decode()}
-        await wire.call("SendMessage", body, deadline=TRY_DEADLINE)
+        answer = await wire.call("SendMessage", body, deadline=TRY_DEADLINE)
+        _check_receipt("sqs", "SendMessage", wire.host, answer.data.get("MessageId"))
 
     return send
 
@@ -99,7 +101,8 @@ async def _to_topic(arn: DestinationArn, clients: AwsClients) -> Send:
 
     async def send(document: FailureDocument) -> None:
         message = serialise(document.document).decode()
-        await _asked(clients, "sns", "Publish", client.publish(TopicArn=arn.text, Message=message))
+        publish = client.publish(TopicArn=arn.text, Message=message)
+        await _asked(clients, "sns", "Publish", publish, receipt="MessageId")
 
     return send
 
@@ -114,30 +117,46 @@ async def _to_bucket(arn: DestinationArn, clients: AwsClients, region: str) -> S
             Body=s3_object(document.document, document.event),
             ContentType="application/octet-stream",
         )
-        await _asked(clients, "s3", "PutObject", put)
+        await _asked(clients, "s3", "PutObject", put, receipt="ETag")
 
     return send
 
 
-async def _asked(clients: AwsClients, service: str, operation: str, call: Awaitable[Any]) -> None:
-    """One call of an SDK client, with a deadline, counted as those of the wire clients are. Raises SourceError."""
+async def _asked(clients: AwsClients, service: str, operation: str, call: Awaitable[Any], *, receipt: str) -> None:
+    """One call of an SDK client, with a deadline, counted as those of the wire clients are; `receipt` is the field
+    that a success has. Raises SourceError.
+    """
     loop = asyncio.get_running_loop()
     started, outcome = loop.time(), ""
     try:
         async with asyncio.timeout(TRY_DEADLINE):
-            await call
+            answer = await call
+        _check_receipt(service, operation, _ENDPOINT, answer.get(receipt))
         outcome = "success"
+    except SourceError as error:
+        outcome = error.problem
+        raise
     except TimeoutError as error:
-        late = errors.unreached(service, operation, "the AWS endpoint", http1.TimedOut())
+        late = errors.unreached(service, operation, _ENDPOINT, http1.TimedOut())
         outcome = late.problem
         raise late from error
     except (BotoCoreError, ClientError, ResponseParserError, OSError, ValueError) as error:
         refused = errors.from_sdk(service, operation, error)
         outcome = refused.problem
         raise refused from error
+    except (LookupError, TypeError, AttributeError) as error:  # the SDK's parsers met XML of another kind
+        strange = errors.unreadable(service, operation, _ENDPOINT, "another kind of answer")
+        outcome = strange.problem
+        raise strange from error
     finally:
         if outcome and clients.observe is not None:
             clients.observe(service, operation, outcome, loop.time() - started)
+
+
+def _check_receipt(service: str, operation: str, host: str, receipt: Any) -> None:
+    """A document is handed over when the service says what became of it: a proxy's page has status 200 too."""
+    if not receipt:
+        raise errors.unreadable(service, operation, host, "nothing that says that it was taken")
 
 
 def _named(arn: DestinationArn) -> str:

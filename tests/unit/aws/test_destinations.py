@@ -173,6 +173,35 @@ async def test_a_lost_answer_may_bring_the_document_twice(aws, clients, arn, ope
     assert set(arrived(aws, arn)) == set(arrived(aws, arn)[:1])
 
 
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{}", b"null", b"[]", b"<html>Sign in to go on</html>", b"<html><p>Sign in<br>to go on", b"<x/>"],
+)
+@pytest.mark.parametrize("arn", [QUEUE, TOPIC, BUCKET], ids=["sqs", "sns", "s3"])
+async def test_what_is_no_receipt_is_no_success(serve, arn, body):
+    """DST-30: nothing is handed over that was answered by a proxy, with whatever status."""
+    posted = []
+
+    async def portal(line, number):
+        while True:
+            if arn is BUCKET:
+                await line.send(b"HTTP/1.1 100 Continue\r\n\r\n")  # the SDK waits for it before it sends the body
+            head, _ = await line.request()
+            found = b"AmazonSQS.GetQueueUrl" in head
+            posted.append(not found)
+            await line.answer(b'{"QueueUrl":"http://q/bad"}' if found else body)
+
+    server = await serve(portal)
+    told = []
+    async with AwsClients(endpoint_url=server.url, observe=lambda *call: told.append(call[2])) as clients:
+        destination = await open_destination(arn, clients, "eu-west-1")
+        told.clear()
+        with pytest.raises(DestinationError, match=re.escape(arn.text)):
+            await destination.deliver(DOCUMENT)
+    assert sum(posted) == TRIES
+    assert "success" not in told or arn is QUEUE  # a queue's answer was an answer
+
+
 @EVERY
 async def test_denied_says_what_to_allow(aws, clients, arn, operation, action):
     """DST-30, IAM-5."""
