@@ -1,6 +1,5 @@
 """Streams and processes that die: `kill -9` at any instant, and handlers that take the process with them."""
 
-import json
 import random
 import time
 from collections import defaultdict
@@ -9,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from poller.config import load
 from tests.acceptance import daemon
 from tests.acceptance import stream_daemon as streams
 
@@ -156,20 +156,19 @@ def test_twenty_kills_lose_nothing_and_keep_order(
                 ahead = [n for n in sent[shard] if n <= int(checkpoint) and n not in resolved]
                 assert not ahead, f"the position of {shard} is ahead of {len(ahead)} records (seed {seed})"
 
-    apps: dict[str, int] = {}
+    mappings = load(tmp_path / "poller.yaml", env).mappings
+    apps = {mapping.uuid: int(mapping.name.removeprefix("lanes-")) for mapping in mappings}
     for kill in range(KILLS):
         feed()
         with daemon.running(tmp_path, env) as victim:
-            goal = path.stat().st_size + chance.randrange(1, 300_000)
+            size = path.stat().st_size
             if kill % 7 == 3:  # in the start
                 streams.soon(victim.output, 30.0)
-            else:  # somewhere in the work: after so many bytes of notes, or when all is done
-                streams.soon(partial(reached, path, goal), 2.0)
+            else:  # somewhere in the work: after so many bytes of notes, or when nothing more can be done now
+                streams.soon(partial(reached, path, size + 1), 30.0)
+                streams.soon(partial(reached, path, size + chance.randrange(1, 300_000)), 1.0)
             assert victim.process.poll() is None, victim.output()
             victim.kill()
-        if not apps:
-            told = daemon.poller("checkpoint", "show", "--json", cwd=tmp_path, env=env)
-            apps |= {row["uuid"]: int(row["mapping"].split("-")[1]) for row in json.loads(told.stdout)}
         look()
         check_positions()
     print(f"{sum(len(a.known) for a in accounts.values())} of {3 * RECORDS} before the last run")
