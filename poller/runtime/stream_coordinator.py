@@ -3,12 +3,15 @@
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from random import Random
 from typing import Final, NamedTuple
 
 from poller.clock import Clock
 from poller.core.backoff import delay
 from poller.core.budget import ByteBudget
+from poller.core.cleanup import Lost
+from poller.core.discovery import CONFIRM_LOOK
 from poller.core.failure_document import document_key, failure_document
 from poller.core.mapping import EventSourceMapping
 from poller.core.messages import Request
@@ -175,7 +178,7 @@ class StreamCoordinator(Coordinator):
             wait = self._discovery.wait
             if failures:
                 wait = delay(failures, LOOK_FIRST, LOOK_CAP, self._random)
-            await asyncio.sleep(wait * self._random.uniform(1 - SPREAD, 1 + SPREAD))
+            await self._until_look(wait * self._random.uniform(1 - SPREAD, 1 + SPREAD))
             try:
                 await self._discovery.look(shards.stop_reading)
             except PollerError as error:
@@ -184,6 +187,13 @@ class StreamCoordinator(Coordinator):
             else:
                 failures = 0
                 shards.start()
+
+    async def _until_look(self, seconds: float) -> None:
+        """So long; less when a shard has ended and nobody knows yet what follows it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._discovery.soon.wait()
+                await asyncio.sleep(CONFIRM_LOOK)
 
     def _on_position(self, error: SourceError | None) -> None:
         if error is None:
@@ -210,6 +220,7 @@ class StreamCoordinator(Coordinator):
             calls=Gate(self.mapping.handler.concurrency),
             clock=self._clock,
             watch=self._watch,
+            doubt=self._discovery.doubt,
         )
 
     def _document(self, shard_id: str, discard: Discard) -> FailureDocument:
@@ -225,5 +236,6 @@ def build_stream_event(mapping: EventSourceMapping) -> Callable[[ShardWork], Jso
     return lambda work: stream_event(work.batch, mapping, work.shard_id)
 
 
-def _nothing_is_read(shard_id: str) -> None:
-    del shard_id
+def _nothing_is_read(lost: Lost) -> bool:
+    del lost
+    return True

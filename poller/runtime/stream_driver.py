@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, Protocol, TypeAlias, assert_never
 
 from poller.clock import Clock
 from poller.core.messages import Request, Requested, Tick
-from poller.core.model import Instant, InvocationResult, NotInvoked
+from poller.core.model import Instant, InvocationResult, NotInvoked, SourceProblem
 from poller.core.records import Discard, Progress, ShardGauges, StreamBatch
 from poller.core.stream_messages import (
     Discarded,
@@ -110,7 +110,9 @@ class Dispatch(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Kit:
-    """What the drivers of a mapping's shards share. `document` makes the failure document of a shard's discard."""
+    """What the drivers of a mapping's shards share. `document` makes the failure document of a shard's discard;
+    `doubt` is called when the source says that there is no such shard.
+    """
 
     source: StreamSource
     destination: Destination | None
@@ -121,6 +123,7 @@ class Kit:
     calls: Gate
     clock: Clock
     watch: StreamTelemetry
+    doubt: Callable[[], None]
 
 
 Ending: TypeAlias = Finished | Exception
@@ -207,6 +210,12 @@ class StreamDriver:
             in_flight_records=gauges.in_flight_records - held,
             invoking_since=min([since for _, since in tuple(self._requests.values())], default=None),
         )
+
+    @property
+    def holds_records(self) -> bool:
+        """Whether some were read and are not resolved."""
+        gauges = self._machine.gauges()
+        return gauges.buffered + gauges.in_flight_records > 0
 
     def cut(self) -> int:
         """Ends it where it stands; the number of records that a handler has."""
@@ -322,6 +331,8 @@ class StreamDriver:
                 seconds = max(LEAST_SECONDS, seconds - (self._loop.time() - started))
             event = Fetched(await source.records(self.shard_id, iterator, order.limit, seconds))
         except SourceError as error:
+            if error.problem is SourceProblem.MISSING:
+                self._kit.doubt()
             event = FetchFailed(error.problem, str(error), iterator)
         except Exception as error:  # noqa: BLE001 - it must not end the crew, which other shards share
             self._break(error)

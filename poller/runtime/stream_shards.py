@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from poller.core.backoff import delay
 from poller.core.budget import ByteBudget
+from poller.core.cleanup import Lost
 from poller.core.mapping import EventSourceMapping
 from poller.core.messages import Request, Tick
 from poller.core.records import Progress, Shard, ShardGauges
@@ -116,12 +117,20 @@ class RunningShards:
         """Waits until every shard, paused, has nothing under way; or until they go on, or ended."""
         await asyncio.gather(*(driver.rest() for driver in tuple(self._drivers.values())))
 
-    def stop_reading(self, key: str) -> None:
-        """Ends a shard where it stands, without writing anything."""
-        driver = self._drivers.pop(key, None)
-        if driver is not None:
-            self.abandoned += driver.cut()
-            self._gone(key)
+    def stop_reading(self, lost: Lost) -> bool:
+        """Ends a shard where it stands, without writing anything. False for one that is gone from the stream while
+        records of it are in hand: those were read in time, and are delivered (ERR-3), or grow too old.
+        """
+        key = lost.lease.key
+        driver = self._drivers.get(key)
+        if driver is None:
+            return True
+        if not lost.remade and driver.holds_records:
+            return False
+        del self._drivers[key]
+        self.abandoned += driver.cut()
+        self._gone(key)
+        return True
 
     def cut(self) -> int:
         """Ends all of them where they stand; how many records handlers had."""

@@ -120,6 +120,7 @@ class World:
         self.tasks = asyncio.TaskGroup()
         await self.tasks.__aenter__()
         self.crew = Crew(self.tasks)
+        self.doubts = 0
         self.kit = Kit(
             self.stream,
             self.destination,
@@ -130,8 +131,12 @@ class World:
             self.calls,
             SystemClock(),
             self.watch,
+            self._doubt,
         )
         return self
+
+    def _doubt(self) -> None:
+        self.doubts += 1
 
     async def __aexit__(self, *exc_info: object) -> None:
         self.crew.dismiss()
@@ -194,6 +199,18 @@ async def test_str_24_a_read_that_fails_says_why(method: str):
         assert failed.detail == "planted: expired"
         assert failed.iterator == (None if method == "iterator" else "shard-00 0")
         assert world.endings == []
+
+
+async def test_str_3_only_a_shard_that_is_said_not_to_exist_is_doubted():
+    """STR-3: what becomes of it is found out by listing all shards."""
+    for problem in SourceProblem:
+        machine = Scripted()
+        async with World() as world:
+            world.stream.failing["records"] = [gone(problem)]
+            machine.script[Tick] = [[fetch()]]
+            world.driver(machine).feed(Tick())
+            await answered(machine, FetchFailed)
+            assert world.doubts == (problem is SourceProblem.MISSING)
 
 
 async def test_a_read_waits_for_a_place_and_makes_room_for_the_next():
