@@ -16,9 +16,8 @@ with the newest receipt. Whether the queue is empty is asked of readings.py.
 """
 
 from collections.abc import Iterable, Sequence
-from enum import Enum, auto
 from random import Random
-from typing import Final, assert_never
+from typing import assert_never
 
 from poller.core.batcher import Batcher, shrunk
 from poller.core.budget import ByteBudget
@@ -51,6 +50,7 @@ from poller.core.messages import (
     Tick,
     VisibilityChanged,
 )
+from poller.core.mode import ACTIVE, DRAINING, FINISHED, PAUSED, RUNNING, STOPPING, Mode
 from poller.core.model import Batch, FunctionError, Instant, InvocationResult, Message, QueueFacts, QueueGauges
 from poller.core.payload import EVENT_LIMIT, make_messages
 from poller.core.permits import BUDGET_EVERY, Permits
@@ -64,23 +64,6 @@ from poller.core.visibility import lease_end, override
 ENTRIES = 10  # SQS: entries of one batch call
 
 
-class Mode(Enum):
-    """What the owner asked for last."""
-
-    RUNNING = auto()
-    DRAINING = auto()
-    PAUSED = auto()
-    STOPPING = auto()
-    FINISHED = auto()
-
-
-# asked for with every event, and a member of an Enum is looked up anew each time
-_RUNNING: Final = Mode.RUNNING
-_DRAINING: Final = Mode.DRAINING
-_STOPPING: Final = Mode.STOPPING
-_RECEIVING = (_RUNNING, _DRAINING)
-
-
 class QueueConsumer:
     """One queue, one mapping. Call `handle` from one task only, with times that never go back."""
 
@@ -91,7 +74,7 @@ class QueueConsumer:
         self._mapping = mapping
         self._fifo = mapping.arn.fifo
         self._random = random
-        self._mode = Mode.RUNNING if mapping.enabled else Mode.PAUSED
+        self._mode: Mode = RUNNING if mapping.enabled else PAUSED
         self._commands: list[Command] = []
 
         self._held = Held(budget)
@@ -128,7 +111,7 @@ class QueueConsumer:
     @property
     def receiving(self) -> bool:
         """Whether it is to receive: neither paused nor on its way out."""
-        return self._mode in _RECEIVING
+        return self._mode in ACTIVE
 
     @property
     def held(self) -> int:
@@ -144,10 +127,10 @@ class QueueConsumer:
 
     def deadline(self) -> float | None:
         """The monotonic second at which a Tick is due; None when only facts can change anything."""
-        if self._mode is Mode.FINISHED or self._readings.visibility is None:
+        if self._mode is FINISHED or self._readings.visibility is None:
             return None
         times: list[float | None] = [self._slots.retry_due(), self._deletes.due()]
-        if self._mode in _RECEIVING:
+        if self._mode in ACTIVE:
             times.append(self._readings.due(resting=self._resting()))
             # a window that is over and still open waits for a receive in flight, not for the clock
             if self._batcher.count and self._permits.may_close():
@@ -163,7 +146,7 @@ class QueueConsumer:
         slots = self._slots
         return QueueGauges(
             polls=len(self._receives),
-            polling=bool(self._receives) or (self._mode in _RECEIVING and self._room() > 0),
+            polling=bool(self._receives) or (self._mode in ACTIVE and self._room() > 0),
             buffered=self._batcher.count + slots.ready_messages + self._gate.waiting_messages,
             buffered_bytes=self._batcher.size + slots.ready_bytes,
             in_flight_batches=slots.running,
@@ -186,7 +169,7 @@ class QueueConsumer:
                 self._on_invoked(batch, result, mono)
             case Deleted():
                 self._on_deleted(event, mono)
-                if self._mode is _RUNNING and self._deletes.quiet and self._budget_at is None:
+                if self._mode is RUNNING and self._deletes.quiet and self._budget_at is None:
                     return self._taken()  # on a busy queue every third event: it makes no room that was wanting
             case ReceiveFailed(poll):
                 self._receives.failed(poll, mono)
@@ -213,8 +196,8 @@ class QueueConsumer:
 
     def _on_described(self, facts: QueueFacts, now: float) -> None:
         self._readings.described(facts, now, resting=self._resting())
-        if self._mode is _DRAINING and self._readings.empty:
-            self._mode = Mode.STOPPING
+        if self._mode is DRAINING and self._readings.empty:
+            self._mode = STOPPING
 
     def _on_received(self, event: Received, now: float) -> None:
         asked = self._receives.received(event.poll, len(event.messages))
@@ -238,7 +221,7 @@ class QueueConsumer:
         fresh = tuple(by_id.values())
         if self._mapping.poller.heartbeat:
             self._commands.append(Hold(fresh))
-        if self._mode in _RECEIVING:
+        if self._mode in ACTIVE:
             self._admit(fresh)
         else:
             self._give_back(fresh, ReleaseReason.STOP)
@@ -271,21 +254,21 @@ class QueueConsumer:
     def _on_requested(self, request: Request, now: float) -> None:
         match request:
             case Request.PAUSE:
-                if self._mode in _RECEIVING:
-                    self._mode = Mode.PAUSED
+                if self._mode in ACTIVE:
+                    self._mode = PAUSED
                     self._return_unstarted()
             case Request.RESUME:
-                if self._mode is Mode.PAUSED:
-                    self._mode = Mode.RUNNING
+                if self._mode is PAUSED:
+                    self._mode = RUNNING
             case Request.DRAIN:
-                if self._mode is _RUNNING:
-                    self._mode = Mode.DRAINING
+                if self._mode is RUNNING:
+                    self._mode = DRAINING
                     self._readings.begin_drain()
             case Request.STOP:
-                if self._mode is not Mode.FINISHED:
+                if self._mode is not FINISHED:
                     self._stop(now)
             case Request.ABANDON:
-                if self._mode is not Mode.FINISHED:
+                if self._mode is not FINISHED:
                     self._abandon()
             case _:
                 assert_never(request)
@@ -295,13 +278,13 @@ class QueueConsumer:
     def _pump(self, now: float) -> None:
         """Starts whatever may start now; the only place that does."""
         slots = self._slots
-        receiving = self._mode in _RECEIVING
+        receiving = self._mode in ACTIVE
         while (again := slots.next_retry(now)) is not None:
             self._start(again, now)
         if receiving:
             if self._batcher.count and self._permits.may_close():
                 closed = self._batcher.close_due(now, slots.free_since)
-                if closed is None and self._mode is _DRAINING and self._nothing_more():
+                if closed is None and self._mode is DRAINING and self._nothing_more():
                     closed = self._batcher.flush()
                 if closed is not None:
                     slots.enqueue([closed])
@@ -315,8 +298,8 @@ class QueueConsumer:
                 self._poll(queues_own, now)
             if self._readings.ask(now, resting=self._resting()):
                 self._commands.append(Describe())
-        if self._mode is _STOPPING and self.at_rest:
-            self._mode = Mode.FINISHED
+        if self._mode is STOPPING and self.at_rest:
+            self._mode = FINISHED
             self._commands.append(Finished(self._abandoned))
 
     def _poll(self, queues_own: float, now: float) -> None:
@@ -327,7 +310,7 @@ class QueueConsumer:
                 break
             window = self._batcher.due(self._slots.free_since)
             wait = self._receives.wait(
-                draining=self._mode is _DRAINING, window_left=None if window is None else window - now
+                draining=self._mode is DRAINING, window_left=None if window is None else window - now
             )
             if wait is None:
                 break
@@ -343,7 +326,7 @@ class QueueConsumer:
 
     def _resting(self) -> bool:
         """Draining, and nothing left as far as we see."""
-        return self._mode is _DRAINING and self._nothing_more() and not self._held
+        return self._mode is DRAINING and self._nothing_more() and not self._held
 
     def _nothing_more(self) -> bool:
         """Whether the queue had nothing for the last receive, and no other is in flight."""
@@ -418,7 +401,7 @@ class QueueConsumer:
         elif acked:
             self._slots.concurrency.succeeded(now, backlog=self._receives.backlog)
         if retry_in is not None:
-            if self._mode not in _RECEIVING:
+            if self._mode not in ACTIVE:
                 self._return_unstarted()
             return
         if failed:
@@ -445,7 +428,7 @@ class QueueConsumer:
 
     def _stop(self, now: float) -> None:
         """What free slots can take is handed over, the rest is given back at once."""
-        self._mode = Mode.STOPPING
+        self._mode = STOPPING
         if (last := self._batcher.flush()) is not None:
             self._slots.enqueue([last])
         self._start_ready(now)
@@ -462,7 +445,7 @@ class QueueConsumer:
         self._give_back((*unstarted, *waited), ReleaseReason.STOP)
 
     def _abandon(self) -> None:
-        self._mode = Mode.STOPPING
+        self._mode = STOPPING
         self._return_unstarted()
         running = self._slots.drop_running()
         self._abandoned += len(running)

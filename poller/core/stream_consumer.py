@@ -19,7 +19,6 @@ counts them all, and the position is what it says.
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
-from enum import Enum, auto
 from random import Random
 from typing import Final, assert_never
 
@@ -27,6 +26,7 @@ from poller.core.budget import ByteBudget
 from poller.core.checkpoint import CheckpointTracker
 from poller.core.mapping import EventSourceMapping
 from poller.core.messages import Request, Requested, Tick
+from poller.core.mode import ACTIVE, DRAINING, FINISHED, PAUSED, RUNNING, STOPPING, Mode
 from poller.core.model import BatchTrigger, FunctionError, Instant, InvocationResult
 from poller.core.payload import EVENT_LIMIT
 from poller.core.records import (
@@ -87,25 +87,6 @@ BUDGET_EVERY: Final = 1.0  # seconds between two looks at a full budget: nobody 
 TIPS_TO_DRAIN: Final = 2  # reads of the tip in a row, with nothing left to do, before a drain believes it
 
 
-class Mode(Enum):
-    """What the owner asked for last."""
-
-    RUNNING = auto()
-    DRAINING = auto()
-    PAUSED = auto()
-    STOPPING = auto()
-    FINISHED = auto()
-
-
-# asked for with every event, and a member of an Enum is looked up anew each time
-_RUNNING: Final = Mode.RUNNING
-_DRAINING: Final = Mode.DRAINING
-_PAUSED: Final = Mode.PAUSED
-_STOPPING: Final = Mode.STOPPING
-_FINISHED: Final = Mode.FINISHED
-_READING: Final = (_RUNNING, _DRAINING)
-
-
 class StreamConsumer:
     """One shard, one mapping. Call `handle` from one task only, with times that never go back."""
 
@@ -134,7 +115,7 @@ class StreamConsumer:
         self._budget = budget
         self._retention = retention
         self._guarded = guarded and settings.retries is not None
-        self._mode = _RUNNING if mapping.enabled else _PAUSED
+        self._mode: Mode = RUNNING if mapping.enabled else PAUSED
         self._commands: list[StreamCommand] = []
 
         # with another number of lanes the same keys are in other lanes: their heads mean nothing then (STR-43)
@@ -188,7 +169,7 @@ class StreamConsumer:
     @property
     def receiving(self) -> bool:
         """Whether it is to read: neither paused nor on its way out."""
-        return self._mode in _READING
+        return self._mode in ACTIVE
 
     @property
     def held(self) -> int:
@@ -202,10 +183,10 @@ class StreamConsumer:
 
     def deadline(self) -> float | None:
         """The monotonic second at which a Tick is due; None when only facts can change anything."""
-        if self._mode is _FINISHED:
+        if self._mode is FINISHED:
             return None
         times = [self._saving.due(wanted=self._guards_wanted())]
-        if self._mode in _READING:
+        if self._mode in ACTIVE:
             if (read := self._reading.due) is not None:
                 times.append(self._fetch_due(read))
             times += [self._lane_due(lane) for lane in self._lanes if not lane.busy]
@@ -228,12 +209,12 @@ class StreamConsumer:
             invoking_since=min(
                 [lane.running_since for lane in self._lanes if lane.running is not None], default=None
             ),
-            polling=self._mode in _READING and (self._reading.under_way or self._wants_more()),
+            polling=self._mode in ACTIVE and (self._reading.under_way or self._wants_more()),
         )
 
     def handle(self, event: StreamEvent, now: Instant) -> list[StreamCommand]:
         """Takes one fact; returns what is to be done, in order."""
-        if self._mode is _FINISHED:
+        if self._mode is FINISHED:
             return []
         self._wall_ahead = now.wall - now.mono
         match event:
@@ -347,24 +328,24 @@ class StreamConsumer:
     def _on_requested(self, request: Request) -> None:
         match request:
             case Request.PAUSE:
-                if self._mode in _READING:
-                    self._mode = _PAUSED
+                if self._mode in ACTIVE:
+                    self._mode = PAUSED
                     if self._guarded and any(lane.guard is not None for lane in self._lanes):
                         self._saving.changed()  # it may say that an attempt has begun
                     self._withdraw_guards()
                     self._saving.hurry()
             case Request.RESUME:
-                if self._mode is _PAUSED:
-                    self._mode = _RUNNING
+                if self._mode is PAUSED:
+                    self._mode = RUNNING
             case Request.DRAIN:
-                if self._mode is _RUNNING:
-                    self._mode = _DRAINING
+                if self._mode is RUNNING:
+                    self._mode = DRAINING
                     self._reading.tips = 0
             case Request.STOP:
-                self._mode = _STOPPING
+                self._mode = STOPPING
                 self._withdraw_guards()
             case Request.ABANDON:
-                self._mode = _STOPPING
+                self._mode = STOPPING
                 self._withdraw_guards()
                 self._abandon()
             case _:
@@ -374,19 +355,19 @@ class StreamConsumer:
 
     def _pump(self, now: Instant) -> None:
         """Starts whatever may start now; the only place that does."""
-        if self._mode is _FINISHED:
+        if self._mode is FINISHED:
             return
-        if self._mode in _READING:
+        if self._mode in ACTIVE:
             for lane in self._lanes:
                 self._advance(lane, now)
-            drained = self._mode is _DRAINING and self._reading.tips >= TIPS_TO_DRAIN
+            drained = self._mode is DRAINING and self._reading.tips >= TIPS_TO_DRAIN
             if (drained or self._reading.ended) and self._nothing_left():
-                self._mode = _STOPPING
-        if self._mode is not _STOPPING or self._under_way():
+                self._mode = STOPPING
+        if self._mode is not STOPPING or self._under_way():
             self._save(now.mono)
-        if self._mode in _READING:
+        if self._mode in ACTIVE:
             self._fetch(now.mono)
-        elif self._mode is _STOPPING and not self._under_way() and self._saving.under_way is None:
+        elif self._mode is STOPPING and not self._under_way() and self._saving.under_way is None:
             self._finish(lost=False)
 
     def _advance(self, lane: Lane, now: Instant) -> None:
@@ -412,7 +393,7 @@ class StreamConsumer:
     def _form(self, lane: Lane, now: Instant) -> bool:
         """Puts the next batch into the lane's queue; False if none is due."""
         complete = self._reading.ended or self._reading.tips > 0
-        flush = self._reading.ended or (complete and self._mode is _DRAINING)
+        flush = self._reading.ended or (complete and self._mode is DRAINING)
         batch = self._forming.next(lane, now, flush=flush, complete=complete)
         if batch is None:
             return False
@@ -678,7 +659,7 @@ class StreamConsumer:
     def _finish(self, *, lost: bool) -> None:
         window_open = self._windows is not None and self._windows.state is not None
         ended = self._reading.ended and self._nothing_left() and not (window_open or lost)
-        self._mode = _FINISHED
+        self._mode = FINISHED
         self._commands.append(Finished(ended, self._progress(), self._reading.children, lost, self._abandoned))
 
     def _lane_due(self, lane: Lane) -> float | None:
