@@ -269,16 +269,16 @@ def test_beginnings_are_compared_as_integers() -> None:
 
 
 def test_a_lineage_of_thousands_of_shards() -> None:
-    """STR-7: 10,000 lineages, 7 deep, and one that is 70,000 deep: neither recursion nor squares."""
+    """STR-7: 3,000 lineages, 7 deep, and one that is 20,000 deep: neither recursion nor squares."""
     wide = [
         Shard(
             f"w{lineage}.{depth}", (f"w{lineage}.{depth - 1}",) if depth else (), "1", "2" if depth < 6 else None
         )
         for depth in range(7)
-        for lineage in range(10_000)
+        for lineage in range(3_000)
     ]
-    deep = [Shard(f"d{depth}", (f"d{depth - 1}",) if depth else (), "1", "2") for depth in range(70_000)]
-    for shards, begun in ((wide, 10_000), (deep[::-1], 1)):
+    deep = [Shard(f"d{depth}", (f"d{depth - 1}",) if depth else (), "1", "2") for depth in range(20_000)]
+    for shards, begun in ((wide, 3_000), (deep[::-1], 1)):
         planned = plan_rows(listing(*shards), {}, TRIM_HORIZON, NOW)
         stored = rows(*planned)
         assert len(startable(by_id(*shards), stored)) == begun
