@@ -67,6 +67,24 @@ def test_codes(code, problem):
     assert f"({error.code}: why)" in str(error)
 
 
+@pytest.mark.parametrize("answer", [b'{"__type": "AccessDeniedException"}', b"<html>Forbidden</html>"])
+@pytest.mark.parametrize(
+    ("service", "operation", "action"),
+    [
+        ("dynamodbstreams", "GetRecords", "dynamodb:GetRecords"),
+        ("dynamodbstreams", "GetShardIterator", "dynamodb:GetShardIterator"),
+        ("dynamodbstreams", "DescribeStream", "dynamodb:DescribeStream"),
+        ("dynamodb", "PutItem", "dynamodb:PutItem"),
+        ("kinesis", "GetRecords", "kinesis:GetRecords"),
+        ("sqs", "DeleteMessageBatch", "sqs:DeleteMessage"),
+    ],
+)
+def test_what_was_denied_is_named_as_policies_name_it(service, operation, action, answer):
+    """IAM-2, IAM-4: there is no dynamodbstreams in IAM."""
+    refusal = errors.read_refusal(HttpResponse(403, [], answer))
+    assert f"Allow {action} to these credentials" in str(errors.refused(service, operation, HOST, refusal))
+
+
 @pytest.mark.parametrize(
     ("status", "problem"),
     [
