@@ -176,10 +176,14 @@ class RunningShards:
 
     async def _start(self, key: str, *, fresh: bool) -> None:
         taken = None if self._stopping.is_set() else await self._insist(key, partial(self._take, key))
-        if taken is None or self._stopping.is_set() or not self._enabled:
+        if taken is None:
             self._positioned(key)
             return
         row, progress = taken
+        if self._stopping.is_set() or not self._enabled:  # meanwhile
+            self._positioned(key)
+            await self._insist(key, lambda: row.release(progress))
+            return
         shard = self._discovery.known.get(key) or Shard(key, row.lease.parents)
         machine = StreamConsumer(
             self._mapping,
