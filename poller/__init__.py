@@ -4,8 +4,32 @@
 is the daemon. Users' tests find an AWS in `poller.testing`.
 """
 
-from poller.embed import Mapping, Poller, run
-from poller.errors import ConfigurationError, PollerError, SourceError
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from poller.version import __version__
 
+if TYPE_CHECKING:
+    from poller.embed import Mapping, Poller, run
+    from poller.errors import ConfigurationError, PollerError, SourceError
+
 __all__ = ["ConfigurationError", "Mapping", "Poller", "PollerError", "SourceError", "__version__", "run"]
+
+# Imported when they are asked for: the command line passes through here first, and shall take a Ctrl-C as its own
+# before it has loaded all of the rest.
+_HOMES = {
+    "ConfigurationError": "poller.errors",
+    "Mapping": "poller.embed",
+    "Poller": "poller.embed",
+    "PollerError": "poller.errors",
+    "SourceError": "poller.errors",
+    "run": "poller.embed",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'poller' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(home), name)
+    return value

@@ -1,0 +1,28 @@
+"""The public names of the package, and when they are loaded."""
+
+import subprocess
+import sys
+
+import pytest
+
+import poller
+import poller.embed
+import poller.errors
+
+
+@pytest.mark.parametrize("name", [name for name in poller.__all__ if name != "__version__"])
+def test_every_public_name_is_there(name: str) -> None:
+    home = poller.embed if name in {"Mapping", "Poller", "run"} else poller.errors
+    assert getattr(poller, name) is getattr(home, name)
+
+
+def test_there_are_no_others() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        poller.nothing  # type: ignore[attr-defined]  # noqa: B018 - the look is what is tested
+
+
+def test_the_command_line_is_there_before_the_rest_is_loaded() -> None:
+    """A Ctrl-C at the start is its to answer, not the interpreter's."""
+    code = "import sys, poller.cli; print({'aiobotocore', 'poller.service'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "set()"
