@@ -351,12 +351,13 @@ async def test_no_next_iterator_is_the_end_of_the_shard(stream_of, end, told, ca
     assert len(streams.bodies("DescribeStream")) == calls
 
 
-async def test_an_end_that_the_list_denies_is_none(stream_of):
+@pytest.mark.parametrize("status", ["ENABLED", "DISABLING"])
+async def test_an_end_that_the_list_denies_is_none(stream_of, status):
     """STR-4: DynamoDB Local ends a shard so when an iterator is too old. What is written to it later would be
     lost, and another iterator finds it.
     """
     listed = page(shard("a"), shard("z", "y"))
-    streams = Streams(GetRecords={"Records": []}, DescribeStream=[page(), page(), listed])
+    streams = Streams(GetRecords={"Records": []}, DescribeStream=[page(), page(status=status), listed])
     stream = await stream_of(streams)
     with refused(SourceProblem.EXPIRED, "a, which is listed as open"):
         await stream.records("a", "it", 10, 5)

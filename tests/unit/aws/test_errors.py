@@ -57,6 +57,8 @@ def json_error(code, message="why", status=400):
         ("BatchEntryIdsNotDistinct", Problem.REFUSED),
         ("InternalFailure", Problem.SERVER),
         ("ServiceUnavailable", Problem.SERVER),
+        ("ExpiredNextTokenException", Problem.SERVER),
+        ("ResourceInUseException", Problem.SERVER),
     ],
 )
 def test_codes(code, problem):

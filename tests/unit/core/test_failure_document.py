@@ -2,6 +2,8 @@
 
 import json
 import re
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +23,7 @@ from poller.core.model import (
     Throttled,
 )
 from poller.core.records import TRIM_HORIZON, Discard, DiscardReason, Record, StreamBatch, WindowCall
-from poller.core.stream_payload import make_records, stream_event
+from poller.core.stream_payload import iso_seconds, make_records, stream_event
 
 UUID = "14e0db71-5d35-4eb5-b481-8945cf9d10c2"
 SHARD = "shardId-000000000001"
@@ -179,9 +181,12 @@ def test_the_function_is_the_one_that_was_configured() -> None:
         (None, "Unhandled", "$LATEST"),
     ],
 )
-def test_the_response_context(result: InvocationResult | None, error: str | None, version: str) -> None:
+@pytest.mark.parametrize("invocations", [1, 4])
+def test_the_response_context(
+    result: InvocationResult | None, error: str | None, version: str, invocations: int
+) -> None:
     """DST-6, PBR-26: after an invocation that failed, was partly a failure, or took its process with it."""
-    document = failure_document(discard_of(result, invocations=4), KINESIS, SHARD)
+    document = failure_document(discard_of(result, invocations=invocations), KINESIS, SHARD)
     assert list(document["responseContext"].items()) == [
         ("statusCode", 200),
         ("executedVersion", version),
@@ -291,6 +296,26 @@ def test_the_key_of_the_object() -> None:
         second = document_key(KINESIS, SHARD, at, "u").split("/")[-1]
         assert second == timestamp[:19].replace(":", ".") + "-u"
         assert document_key(KINESIS, SHARD, at, "u").split("/")[4:7] == timestamp[:10].split("-")
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine far from Greenwich."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "XYZ-11:30")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize("mapping", [KINESIS, DYNAMODB], ids=["kinesis", "dynamodb"])
+def test_times_are_utc_wherever_the_machine_stands(mapping: EventSourceMapping) -> None:
+    """DST-2, DST-3, DST-11, TMB-2."""
+    document = failure_document(discard_of(at=1573691886.021), mapping, SHARD)
+    assert document["timestamp"] == "2019-11-14T00:38:06.021Z"
+    assert "/2019/11/14/2019-11-14T00.38.06-" in document_key(mapping, SHARD, 1573691886.021, "u")
+    assert iso_seconds(1573691886.021) == "2019-11-14T00:38:06Z"
 
 
 @pytest.mark.parametrize("data", ["SGVsbG8=", 'quote " and \\ and ä', "\ud800"])

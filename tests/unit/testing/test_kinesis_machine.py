@@ -144,6 +144,20 @@ def test_what_is_no_number_of_the_shard_is_refused(caller: Caller, number: str) 
     assert caller.refused("GetShardIterator", **fields) == INVALID
 
 
+@pytest.mark.parametrize("by", [-1, 1_000])
+def test_a_number_from_before_or_after_the_shard_is_refused(caller: Caller, by: int) -> None:
+    """STR-25: in the form of its numbers, and of its stream."""
+    caller.create()
+    caller.put("a", "b")
+    caller.split()
+    child = caller.call("ListShards")["Shards"][1]
+    outside = (
+        int(child["SequenceNumberRange"]["StartingSequenceNumber"]) + by * 10**12
+    )  # the last digits: the shard
+    fields = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": str(outside)}
+    assert caller.refused("GetShardIterator", ShardId=child["ShardId"], **fields) == INVALID
+
+
 def test_the_first_and_last_number_of_a_closed_shard_are_positions(caller: Caller) -> None:
     caller.create()
     caller.put("a")
