@@ -37,6 +37,7 @@ class Reading:
     tip of the stream was last seen, `tips` how many reads in a row were there and brought nothing. `positioned`:
     a read has succeeded, so that it is certain what comes first. `passing_over`: all that was read so far is older
     than the start, and more of it may come, so that the start has to stay the position (STR-11).
+    `limit` is how many records the next read may bring.
     """
 
     def __init__(self, start: Position, source: SourceKind, random: Random, *, fresh: bool) -> None:
@@ -48,7 +49,7 @@ class Reading:
         self._iterator: str | None = None
         self._last = sequence_value(start.sequence) if start.kind is PositionKind.AFTER else None
         self._gap: Position | None = None
-        self.limit: Final = LIMITS[source]
+        self.limit = self._most = LIMITS[source]
         self.under_way = False
         self.ended = False
         self.children: tuple[Shard, ...] = ()
@@ -84,8 +85,9 @@ class Reading:
         if page.iterator is None:
             self.ended, self.children = True, page.children
         self._pinned()
+        full, self.limit = count >= self.limit, min(self._most, self.limit * 2)
         # an empty page may stand before more (STR-26), a full one mostly does, and DynamoDB does not tell
-        at_tip = not page.behind and count < self.limit and (page.behind is not None or count == 0)
+        at_tip = not page.behind and not full and (page.behind is not None or count == 0)
         if at_tip:
             self.tip_at = now.wall
             self.passing_over = False
@@ -134,6 +136,9 @@ class Reading:
         if iterator is not None:
             self._iterator = iterator
             self._pinned()
+            if problem is SourceProblem.UNREACHABLE:
+                # ten megabytes may not come before the deadline, however often they are asked for
+                self.limit = max(1, self.limit // 10)
         if problem is SourceProblem.TRIMMED:
             self._iterator = None
             if self._gap is None and self._at != TRIM_HORIZON:

@@ -253,6 +253,39 @@ def test_the_most_of_one_read(source: SourceKind, limit: int) -> None:
     assert reading_of(source=source).limit == limit
 
 
+def test_what_does_not_come_in_time_is_asked_for_in_smaller_pieces() -> None:
+    """STR-23: ten megabytes do not come within ten seconds over a thin line, and two hundred shards that catch up
+    share one. The same read again and again would keep the shard where it is for ever.
+    """
+    reading = reading_of()
+    limits = []
+    for _ in range(6):
+        fail(reading, SourceProblem.UNREACHABLE, "it")
+        limits.append(reading.limit)
+    assert limits == [1_000, 100, 10, 1, 1, 1]
+    for number in range(1, 20):
+        read(reading, record(number))
+        limits.append(reading.limit)
+    assert limits[6:9] == [2, 4, 8]
+    assert limits[-1] == 10_000
+
+
+@pytest.mark.parametrize("problem", [one for one in OTHERS if one is not SourceProblem.UNREACHABLE])
+def test_nothing_else_makes_reads_smaller(problem: SourceProblem) -> None:
+    reading = reading_of()
+    fail(reading, problem, "it")
+    assert reading.limit == 10_000
+
+
+def test_a_small_read_that_is_full_is_not_the_tip() -> None:
+    """STR-20."""
+    reading = reading_of()
+    for _ in range(4):
+        fail(reading, SourceProblem.UNREACHABLE, "it")
+    read(reading, record(1), behind=0.0)
+    assert reading.tip_at is None
+
+
 # --- failures ---
 
 
