@@ -3,6 +3,7 @@
 import base64
 import binascii
 import hashlib
+import math
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable
@@ -159,7 +160,7 @@ class Stream:
         number = self.numbering.text(place, shard.index)
         record = {
             "SequenceNumber": number,
-            "ApproximateArrivalTimestamp": round(now.wall, 3),
+            "ApproximateArrivalTimestamp": math.floor(now.wall * 1000) / 1000,
             "Data": data,
             "PartitionKey": key,
         }

@@ -165,7 +165,7 @@ def test_deduplication_may_be_of_each_group(sqs: Sqs) -> None:
 
 def test_sequence_numbers_grow(sqs: Sqs) -> None:
     queue = sqs.queue(fifo=True)
-    sent = [queue.send(text, MessageGroupId="a", MessageDeduplicationId=text) for text in ("x", "y", "z")]
+    sent = [queue.send(text, MessageGroupId="a", MessageDeduplicationId=text) for text in "abcdefgh"]
     numbers = [answer["SequenceNumber"] for answer in sent]
     assert [int(number) for number in numbers] == sorted({int(number) for number in numbers})
     assert [message["Attributes"]["SequenceNumber"] for message in queue.receive()] == numbers
