@@ -924,3 +924,18 @@ async def test_a_shard_whose_end_is_written_unheard_is_not_lost_when_a_child_sho
     await until(lambda: told() & {"shard_ended", "lease_lost"}, "the end")
     assert "lease_lost" not in told()
     await stopped(life)
+
+
+@pytest.mark.usefixtures("looking")
+async def test_a_row_of_a_shard_that_has_ended_is_put_back_by_nobody():
+    """STR-31: only what is being written is ours to keep; else rows could never be cleaned up."""
+    stream, store = StreamInMemory(), Store()
+    life = await StreamLife(stream, store, hands=StreamHands(OK)).start().enabled()
+    (child,) = stream.close("shard-00")
+    stream.put(child, "a")
+    await life.seen("a")
+    del store._apps["uuid-of-clicks"]["shard-00"]
+    looks = len(stream.asked("list_shards"))
+    await until(lambda: len(stream.asked("list_shards")) > looks + 2, "two more looks")
+    assert list(store._apps["uuid-of-clicks"]) == [child]
+    await stopped(life)
