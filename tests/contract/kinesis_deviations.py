@@ -25,7 +25,6 @@ DEVIATIONS: Final[dict[tuple[str, str], str]] = {
     ("kinesalite", "test_the_end_of_a_merged_shard_names_both_parents"): _NO_CHILDREN,
     ("kinesalite", "test_the_end_of_a_shard_names_its_children"): _NO_CHILDREN,
     ("kinesis-local", "test_a_filter_of_shards[horizon]"): _ALL,
-    ("kinesis-local", "test_a_filter_of_shards_by_time"): _ALL,
     ("kinesis-local", "test_a_sequence_number_of_another_stream"): _FOREIGN,
     (
         "kinesis-local",
@@ -57,6 +56,7 @@ DEVIATIONS: Final[dict[tuple[str, str], str]] = {
 
 # These are not run at all, for what would come of it.
 NOT_RUN: Final = {
+    ("kinesis-local", "test_a_filter_of_shards_by_time"): "mostly lists too many, and now and then it does not",
     ("kinesalite", "test_a_token_stands_alone"): "ends at a token that it does not know",
     ("kinesis-local", "test_a_page_has_ten_megabytes_at_most"): "takes half a minute for it",
 }
