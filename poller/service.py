@@ -34,6 +34,7 @@ from poller.runtime.heartbeat import Heartbeat
 from poller.runtime.queue_coordinator import QueueCoordinator
 from poller.runtime.shutdown import longest_wait, stop_all, stop_now
 from poller.runtime.sidethread import SideThread
+from poller.runtime.solitude import Solitude
 from poller.runtime.stream_coordinator import Opened, StreamCoordinator, build_stream_event
 from poller.runtime.watchdog import Watchdog
 from poller.settings import State
@@ -69,6 +70,7 @@ class Service:
         self._entered = False
         self._running = False
         self._budget = ByteBudget()
+        self._solitude = Solitude()
         self._random = Random()  # noqa: S311 - jitter, not a secret
         self._stack = AsyncExitStack()
         self._worker = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
@@ -159,6 +161,7 @@ class Service:
             clock=self._clock,
             budget=self._budget,
             random=self._random,
+            solitude=self._solitude,
         )
         self._dispatchers[mapping.name] = dispatcher
         return coordinator

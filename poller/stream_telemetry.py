@@ -281,6 +281,12 @@ class StreamTelemetry:
         shard = self._shards[shard_id]
         shard.saving = command.number if command.durable else 0
         shard.saving_since = now.mono
+        if command.alone:
+            text = (
+                f"the process has ended again and again while a batch of shard {shard_id} ran: its last attempt is"
+                " made with no other beside it"
+            )
+            self._teller.tell(logging.WARNING, "alone", text, shard=shard_id)
 
     def _saved(self, shard_id: str, event: Saved, now: Instant) -> None:
         shard = self._shards[shard_id]

@@ -73,6 +73,7 @@ from poller.core.stream_settle import (
     age_limit,
     expired_runs,
     final_too_old,
+    last_chance,
     recovered,
     settle_stream,
     too_old,
@@ -296,6 +297,8 @@ class StreamConsumer:
             return  # abandoned before it ended
         lane.running = None
         lane.free_since = now.mono
+        if self._guarded and last_chance(event.batch, self._settings):
+            self._saving.hurry()  # it was alone, and others wait until it is known what came of it
         self._judge(lane, event.batch, event.result, event.request_id, now)
 
     def _on_document_sent(self, discard: Discard, problem: str) -> None:
@@ -573,10 +576,11 @@ class StreamConsumer:
         if begun is None:
             return
         number, durable = begun
-        for lane in self._lanes:
-            if lane.guard == 0:
-                lane.guard = number
-        self._commands.append(Save(number, self._progress(), durable))
+        starting = self._starting() if self._guarded else []
+        alone = any(last_chance(lane.queue[0], self._settings) for lane in starting)
+        for lane in starting:
+            lane.guard = number
+        self._commands.append(Save(number, self._progress(), durable, alone=alone))
 
     def _progress(self) -> Progress:
         sequence = None if self._reading.passing_over else self._tracker.sequence
@@ -595,7 +599,17 @@ class StreamConsumer:
 
     def _guards_wanted(self) -> bool:
         """Whether a batch waits for its attempt to be written down."""
-        return self._guarded and any(lane.guard == 0 for lane in self._lanes)
+        return self._guarded and bool(self._starting())
+
+    def _starting(self) -> list[Lane]:
+        """ERR-5: the lanes whose attempts are written next: all that wait, or one at its last chance, alone.
+        It waits for the others of this shard: they would be written down as running, and end before it begins.
+        """
+        starting = [lane for lane in self._lanes if lane.guard == 0]
+        last = [lane for lane in starting if last_chance(lane.queue[0], self._settings)]
+        if not last:
+            return starting
+        return [] if any(lane.running is not None for lane in self._lanes) else last[:1]
 
     def _withdraw_guards(self) -> None:
         """What was about to start does not."""

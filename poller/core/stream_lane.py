@@ -72,7 +72,7 @@ class Lane:
 
     def remembered(self) -> Head | None:
         """What a restart has to know of the batch at its head; None when that is nothing."""
-        starting = self.guard is not None
+        starting = bool(self.guard)
         running = starting or self.running is not None
         if self.sending:
             batch = self.sending[0].batch

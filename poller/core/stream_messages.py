@@ -109,11 +109,14 @@ class Save:
     """Write this to the shard's row; answered by Saved, SaveFailed or LeaseLost. At most one is in flight.
 
     `durable`: it must outlast a power failure; else the end of this process is enough (attempts that begin).
+    `alone`: to be written only once nothing else is invoked in this process, and so that nothing is until the
+    invocation that follows has ended; if none follows, until it is written.
     """
 
     number: int
     progress: Progress
     durable: bool
+    alone: bool = False
 
 
 @fact

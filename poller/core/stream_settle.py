@@ -199,6 +199,15 @@ def counted(batch: StreamBatch) -> int:
     return batch.attempts + max(0, batch.interrupted - 1)
 
 
+def last_chance(batch: StreamBatch, settings: StreamSettings) -> bool:
+    """Whether the batch would be given up if its next attempt was one more that its process did not survive. Such
+    an attempt is made with no other beside it: what runs at the same time as a record that ends the process must
+    not be given up with it (ERR-5).
+    """
+    again = replace(batch, interrupted=batch.interrupted + 1)
+    return bool(batch.interrupted) and settings.retries is not None and counted(again) > settings.retries
+
+
 def recovered(batch: StreamBatch, mapping: EventSourceMapping) -> Bisect | GiveUp | None:
     """What is to be done with a batch that an earlier process left at the head of its lane: invoked again (None),
     unless its end came in the middle of an attempt, or before the document of a spent one was accepted.

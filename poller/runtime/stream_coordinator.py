@@ -25,6 +25,7 @@ from poller.ports import Destination, FailureDocument, Handler, LeaseStore, Stre
 from poller.runtime.coordinator import Coordinator
 from poller.runtime.crew import Crew
 from poller.runtime.gate import Gate
+from poller.runtime.solitude import Solitude
 from poller.runtime.stream_discovery import Discovery
 from poller.runtime.stream_driver import Dispatch, Kit, ShardWork
 from poller.runtime.stream_rows import StreamRows
@@ -62,13 +63,15 @@ class StreamCoordinator(Coordinator):
         clock: Clock,
         budget: ByteBudget,
         random: Random,
+        solitude: Solitude | None = None,
     ) -> None:
-        """`worker` is the name under which this process owns rows."""
+        """`worker` is the name under which this process owns rows. `solitude` is shared by all that run in it."""
         super().__init__(mapping, handler, metrics=metrics, clock=clock, random=random)
         self._open_stream = open_stream
         self._dispatch = dispatch
         self._worker = worker
         self._budget = budget
+        self._solitude = solitude or Solitude()
         self._watch = StreamTelemetry(self.stats)
         self._opened_stream: Opened
         self._rows: StreamRows
@@ -221,6 +224,7 @@ class StreamCoordinator(Coordinator):
             clock=self._clock,
             watch=self._watch,
             doubt=self._discovery.doubt,
+            solitude=self._solitude,
         )
 
     def _document(self, shard_id: str, discard: Discard) -> FailureDocument:

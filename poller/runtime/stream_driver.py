@@ -8,7 +8,7 @@ Nothing is taken from a stream by reading it, so a read may be cancelled at any 
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, NamedTuple, Protocol, TypeAlias, assert_never
 
@@ -39,6 +39,7 @@ from poller.errors import DestinationError, SourceError, StoreError
 from poller.ports import Destination, FailureDocument, StreamSource
 from poller.runtime.crew import Crew
 from poller.runtime.gate import Gate
+from poller.runtime.solitude import Retreat, Solitude
 from poller.stream_telemetry import StreamTelemetry
 
 SLACK: Final = 0.002  # seconds: a timer that fires earlier than this before its time is armed again
@@ -46,6 +47,7 @@ LEAST_WAIT: Final = 0.005  # seconds; what was due at once is done already, so t
 LEAST_SECONDS: Final = 0.5  # for the read itself, however long its iterator took
 _TICK: Final = Tick()
 _ENDING: Final = frozenset({Request.STOP, Request.ABANDON})
+_WITHDRAWING: Final = _ENDING | {Request.PAUSE}
 
 
 class ShardWork(NamedTuple):
@@ -111,7 +113,7 @@ class Dispatch(Protocol):
 @dataclass(frozen=True, slots=True)
 class Kit:
     """What the drivers of a mapping's shards share. `document` makes the failure document of a shard's discard;
-    `doubt` is called when the source says that there is no such shard.
+    `doubt` is called when the source says that there is no such shard. `solitude` is the process's.
     """
 
     source: StreamSource
@@ -124,6 +126,7 @@ class Kit:
     clock: Clock
     watch: StreamTelemetry
     doubt: Callable[[], None]
+    solitude: Solitude = field(default_factory=Solitude)
 
 
 Ending: TypeAlias = Finished | Exception
@@ -143,6 +146,7 @@ class StreamDriver:
         "_quiet",
         "_reading",
         "_requests",
+        "_retreat",
         "_row",
         "_timer",
         "_timer_due",
@@ -178,6 +182,7 @@ class StreamDriver:
         self._done = False
         self._asked_rest: asyncio.Future[None] | None = None
         self._quiet: asyncio.Future[None] | None = None
+        self._retreat = Retreat(kit.solitude)
 
     # --- what the coordinator calls ---
 
@@ -189,6 +194,8 @@ class StreamDriver:
     def request(self, request: Request) -> None:
         """What the owner of the mapping wants. At a stop, what waits for its turn to be invoked is not."""
         self.feed(Requested(request))
+        if request in _WITHDRAWING:
+            self._retreat.withdraw()
         if request in _ENDING:
             for batch in tuple(self._waiting.values()):
                 self._waiting.pop(batch.number, None)
@@ -278,9 +285,11 @@ class StreamDriver:
             case Fetch():
                 self._kit.reads.enter(partial(self._begin_fetch, command))
             case Invoke(batch):
+                self._retreat.invoking(batch.number)
                 self._waiting[batch.number] = batch
                 self._kit.calls.enter(partial(self._begin_call, batch.number))
             case Save():
+                self._retreat.saving(command.number)
                 self._kit.crew.run(self._save, command)
             case SendDocument(discard):
                 self._kit.crew.run(self._send, discard)
@@ -305,6 +314,7 @@ class StreamDriver:
         if self._reading is not None:
             self._reading.cancel()
         self._waiting.clear()
+        self._retreat.close(self._requests)
         if self._asked_rest is not None and not self._asked_rest.done():
             self._asked_rest.set_result(None)
         self._machine.release()
@@ -343,6 +353,9 @@ class StreamDriver:
         self.feed(event)
 
     def _begin_call(self, number: int) -> bool:
+        if not self._retreat.admits(number):
+            self._kit.solitude.later(partial(self._kit.calls.enter, partial(self._begin_call, number)))
+            return False
         batch = self._waiting.pop(number, None)
         if batch is None:
             return False  # it was withdrawn while it waited
@@ -354,11 +367,15 @@ class StreamDriver:
             self._break(error)
             return False
         self.running += 1
+        self._kit.solitude.began()
         return True
 
     def _invoked(self, batch: StreamBatch, result: InvocationResult, seconds: float) -> None:
         self.running -= 1
         request_id, _ = self._requests.pop(batch.number)
+        self._retreat.invoked(batch.number)
+        if self._done:
+            self._retreat.left()
         self._kit.calls.leave()
         if self._quiet is not None and not self.running and not self._quiet.done():
             self._quiet.set_result(None)
@@ -369,6 +386,8 @@ class StreamDriver:
     async def _save(self, order: Save) -> None:
         event: StreamEvent
         try:
+            if order.alone and not await self._alone():
+                return
             ours = await self._row.save(order.progress, durable=order.durable)
             event = Saved(order.number) if ours else LeaseLost()
         except StoreError as error:
@@ -377,6 +396,13 @@ class StreamDriver:
             self._break(error)
             return
         self.feed(event)
+        self._retreat.saved(order.number, written=isinstance(event, Saved))
+
+    async def _alone(self) -> bool:
+        """Waits for the invocation to be the only one; False if this driver has ended by then."""
+        if not self._done:
+            await self._retreat.enter()
+        return not self._done
 
     async def _send(self, discard: Discard) -> None:
         problem = ""

@@ -196,15 +196,18 @@ def test_a_record_that_kills_the_process(
     embedded_aws: str, new_stream: Callable[..., streams.Stream], aws_client: Any, tmp_path: Path
 ) -> None:
     """ERR-5, ERR-20, ERR-24, ERR-30, DST-2: `os._exit` in the handler is bounded by MaximumRetryAttempts, whoever
-    starts the process again; that record alone ends in the failure queue, all others are handled.
+    starts the process again; that record alone ends in the failure queue, and all others are handled, those too
+    that run whenever the process ends.
     """
     sqs = aws_client("sqs", embedded_aws)
-    stream = new_stream(embedded_aws, 2)
+    stream = new_stream(embedded_aws, 3)
     queue = daemon.make_queue(sqs, stream.name, visibility=300)
-    first, second = stream.shards()
+    before, shard, behind = stream.shards()
     texts = [str(n) for n in range(30)]
-    placed = stream.put_in(first, [*texts[:12], "deadly", *texts[12:]])
-    stream.put_in(second, [f"other {n}" for n in range(30)])
+    placed = stream.put_in(shard, [*texts[:12], "deadly", *texts[12:]])
+    others = {one: [f"slow {one} {n}" for n in range(10)] for one in (before, behind)}
+    for one, slow in others.items():
+        stream.put_in(one, slow)
     retries, batch = 3, 4
     # each size on the way down once, then the record alone: one attempt is free, because kills meet the innocent
     ways = [4, 2] + [1] * (1 + 1 + retries)
@@ -222,8 +225,11 @@ def test_a_record_that_kills_the_process(
 def work(event, context):
     texts = [text(record) for record in event["Records"]]
     if "deadly" in texts:
+        time.sleep(0.1)
         note(f"dying {len(texts)}")
         os._exit(9)
+    if texts[0].startswith("slow"):
+        time.sleep(0.4)
     note(*texts)
 """,
     )
@@ -240,12 +246,15 @@ def work(event, context):
     dying = [int(line.split()[1]) for line in lines if line.startswith("dying")]
     assert dying == ways
     assert deaths == most
-    assert {line for line in lines if not line.startswith("dying")} == {*texts, *(f"other {n}" for n in range(30))}
+    assert {line for line in lines if not line.startswith("dying")} == {
+        *texts,
+        *(text for slow in others.values() for text in slow),
+    }
     (document,) = streams.documents(sqs, queue["url"])
     deadly = placed[12]
-    assert document["KinesisBatchInfo"]["shardId"] == first
+    assert document["KinesisBatchInfo"]["shardId"] == shard
     assert document["KinesisBatchInfo"]["startSequenceNumber"] == deadly.sequence
     assert document["KinesisBatchInfo"]["endSequenceNumber"] == deadly.sequence
     assert document["KinesisBatchInfo"]["batchSize"] == 1
     assert document["requestContext"]["condition"] == "RetryAttemptsExhausted"
-    assert streams.checkpoints(tmp_path)[first] == placed[-1].sequence
+    assert streams.checkpoints(tmp_path)[shard] == placed[-1].sequence

@@ -599,6 +599,14 @@ def test_durable_writes_are_checkpoints_and_notes_of_attempts_are_not(telemetry,
     assert (stats.stream.checkpoint_duration.count, stats.stream.checkpoint_duration.total) == (1, 0.25)
 
 
+def test_an_attempt_that_is_made_alone_is_told(telemetry, caplog):
+    """ERR-5: others stand still for it."""
+    tell(telemetry, Save(1, Progress(after("7")), durable=False), at(5.0))
+    tell(telemetry, Save(2, Progress(after("7")), durable=False, alone=True), at(6.0))
+    (line,) = lines(caplog, "alone")
+    assert "last attempt" in line.getMessage()
+
+
 def test_a_full_disk_is_told_once_in_a_while_and_when_it_is_over(telemetry, stats, caplog):
     for second in range(60):
         for number, shard in enumerate([SHARD, OTHER], start=1):

@@ -141,6 +141,27 @@ def test_attempts_of_lanes_share_a_write() -> None:
     assert rig.running == [[1], [2], [3]]
 
 
+def test_a_last_attempt_is_made_alone() -> None:
+    """ERR-5: lanes that ran when the process ended again and again go one by one, and until it is its turn a lane
+    is not written down as running: what ends the process then has nobody beside it.
+    """
+    rig = Rig(guarded=True, retries=0, lanes=3, batch_size=1)
+    records = [wire(n + 1, key=key_in(n, 3)) for n in range(3)]
+    rig.bring(*records)
+    assert rig.running == [[1], [2], [3]]
+    rig = rig.again(saving=False)
+    rig.bring(*records, behind=1.0)
+    for lane in range(3):
+        (save,) = rig.saves
+        assert save.alone
+        assert [head.running for head in save.progress.heads] == [n == lane for n in range(lane, 3)]
+        rig.saved()
+        assert rig.running == [[lane + 1]]
+        assert not any(save.alone for save in rig.saves), "what runs now may have ended when it is written"
+        rig.end()
+    assert not rig.runs
+
+
 def test_age_is_looked_at_after_the_write_too() -> None:
     """ERR-10, ERR-11: the store may have taken its time; what is left waits for a write of its own."""
     rig = Rig(guarded=True, retries=0, maximum_age=60.0, saving=False)

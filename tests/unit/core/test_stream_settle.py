@@ -21,6 +21,7 @@ from poller.core.stream_settle import (
     counted,
     expired_runs,
     final_too_old,
+    last_chance,
     recovered,
     settle_stream,
     too_old,
@@ -370,6 +371,31 @@ def test_the_age_of_the_last_call_of_a_window(
 def test_the_first_interrupted_attempt_is_free(attempts: int, interrupted: int, count: int) -> None:
     """ERR-5: whatever runs when the power goes is no worse than the rest; who ends the process again is."""
     assert counted(stream_batch(A, attempts=attempts, interrupted=interrupted)) == count
+
+
+@pytest.mark.parametrize(
+    ("retries", "attempts", "interrupted", "last"),
+    [
+        (0, 0, 0, False),
+        (0, 0, 1, True),
+        (3, 0, 3, False),
+        (3, 0, 4, True),
+        (3, 2, 1, False),
+        (3, 3, 0, False),
+        (3, 3, 1, True),
+        (None, 9, 9, False),
+    ],
+)
+def test_the_attempt_that_no_end_of_the_process_may_follow(
+    retries: int | None, attempts: int, interrupted: int, last: bool
+) -> None:
+    """ERR-5: the one that is made alone: another end of the process, and the batch is given up."""
+    batch = stream_batch(A, attempts=attempts, interrupted=interrupted)
+    mapping = stream_mapping(retries=retries)
+    assert last_chance(batch, settings_of(mapping)) is last
+    if last:
+        more = stream_batch(A, attempts=attempts, interrupted=interrupted + 1)
+        assert isinstance(recovered(more, mapping), GiveUp)
 
 
 @pytest.mark.parametrize(("attempts", "interrupted"), [(0, 0), (1, 0), (1, 1), (0, 2), (0, 1)])

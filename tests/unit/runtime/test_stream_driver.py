@@ -320,6 +320,94 @@ async def test_what_waits_for_its_turn_is_withdrawn_at_a_stop():
         assert len(world.hands.running) == 1  # the place is free again
 
 
+async def test_err_5_an_attempt_that_is_made_alone():
+    """ERR-5: it is not even written down before all others have ended, and none begins before it has."""
+    first, second, third = machines = [Scripted(), Scripted(), Scripted()]
+    first.script[Tick] = [[Invoke(batch(1))]]
+    second.script[Tick] = [[Save(1, PROGRESS, durable=False, alone=True)]]
+    second.script[Saved] = [[Invoke(batch(2))]]
+    third.script[Tick] = [[Invoke(batch(3))]]
+    async with World() as world:
+        drivers = [world.driver(machine, f"shard-0{n}") for n, machine in enumerate(machines)]
+        for driver in drivers[:2]:
+            driver.feed(Tick())
+        await turns()
+        drivers[2].feed(Tick())
+        assert world.row.written == []
+        assert world.hands.seen == ["r1"]
+        world.hands.end(OK)
+        await until(lambda: len(world.hands.running) == 1, "the one that is alone")
+        assert world.row.written == [(PROGRESS, False)]
+        assert world.hands.seen == ["r1", "r2"]
+        second.script[Invoked] = [[Save(2, Progress(after("8")), durable=True)]]
+        world.row.answer = StoreError("full")
+        world.hands.end(OK)
+        await answered(second, SaveFailed)
+        assert world.hands.seen == ["r1", "r2"], "its outcome is not written down"
+        second.script[Tick] = [[Save(3, Progress(after("8")), durable=True)]]
+        world.row.answer = True
+        drivers[1].feed(Tick())
+        await until(lambda: world.hands.running, "the others")
+        assert world.hands.seen == ["r1", "r2", "r3"]
+        world.hands.end(OK)
+
+
+async def test_err_5_two_lanes_of_a_shard_that_go_alone():
+    """ERR-5: one after the other; that the second begins is written together with what came of the first."""
+    machine, other = Scripted(), Scripted()
+    machine.script[Tick] = [[Save(1, PROGRESS, durable=False, alone=True)]]
+    machine.script[Saved] = [[Invoke(batch(1))], [Invoke(batch(2))]]
+    machine.script[Invoked] = [
+        [Save(2, PROGRESS, durable=True, alone=True)],
+        [Save(3, PROGRESS, durable=True)],
+    ]
+    other.script[Tick] = [[Invoke(batch(3))]]
+    async with World() as world:
+        driver, beside = world.driver(machine), world.driver(other, "shard-01")
+        driver.feed(Tick())
+        await until(lambda: world.hands.running, "the first")
+        beside.feed(Tick())
+        await turns()
+        assert world.hands.seen == ["r1"]
+        world.hands.end(OK)
+        await until(lambda: world.hands.running, "the second")
+        assert world.hands.seen == ["r1", "r2"]
+        world.hands.end(OK)
+        await until(lambda: world.hands.running, "the rest")
+        assert world.hands.seen == ["r1", "r2", "r3"]
+        world.hands.end(OK)
+
+
+@pytest.mark.parametrize("ending", ["nothing follows", "stop", "pause", "cut"])
+async def test_err_5_an_attempt_that_is_not_made_alone_after_all(ending: str):
+    """ERR-5: nobody waits for it any more, and a stop or a pause does not wait for others to end."""
+    machine, other = Scripted(), Scripted()
+    machine.script[Tick] = [[Save(1, PROGRESS, durable=False, alone=True)]]
+    other.script[Tick] = [[Invoke(batch(1))], [Invoke(batch(2))]]
+    async with World() as world:
+        driver, beside = world.driver(machine), world.driver(other, "shard-01")
+        if ending != "nothing follows":
+            beside.feed(Tick())
+        driver.feed(Tick())
+        await turns()
+        match ending:
+            case "nothing follows":
+                await answered(machine, Saved)
+                beside.feed(Tick())
+            case "cut":
+                driver.cut()
+            case _:
+                driver.request(Request.PAUSE if ending == "pause" else Request.STOP)
+                await answered(machine, Saved)
+        await turns()
+        assert bool(world.row.written) is (ending != "cut")
+        beside.feed(Tick())
+        assert world.hands.seen == ["r1", "r2"]
+        while world.hands.running:
+            world.hands.end(OK)
+        assert not world.kit.solitude.wanted
+
+
 async def test_results_that_come_after_the_end_are_nobodys():
     machine = Scripted()
     async with World() as world:
