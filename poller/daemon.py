@@ -69,7 +69,7 @@ class Stop:
             return
         try:
             self._console.show_cursor()  # the live table has hidden it
-            text = f"{name} again: ending at once; what handlers hold comes back by its visibility timeout"
+            text = f"{name} again: ending at once; what handlers hold is delivered again"
             _log.warning(text, extra={"action": "ending_at_once"})
             for handler in logging.getLogger().handlers:
                 handler.flush()
