@@ -219,17 +219,15 @@ def test_aws_away_for_a_while(
             running.ready()
             sent = 0
             for away in (Away.REFUSED, Away.BROKEN, Away.THROTTLED, Away.BLACK_HOLE):
-                failures, used = failed_polls(running), running.metric("process_cpu_seconds_total")
+                before, began = failed_polls(running), time.monotonic()
                 proxy.be(away)
-                asked, began = proxy.requests, time.monotonic()
                 if away is Away.BLACK_HOLE:
                     daemon.wait_for(lambda: len(proxy._writers) >= 4, "reads that nobody answers")
                 else:
-                    daemon.wait_for(lambda before=failures: failed_polls(running) >= before + 12, "failures")
-                lasted = time.monotonic() - began
-                # 4 shards, 0.2 s doubling to 3 s
-                assert proxy.requests - asked < 4 * (4 + lasted)
-                assert running.metric("process_cpu_seconds_total") - used < 0.1 + 0.15 * lasted
+                    daemon.wait_for(lambda before=before: failed_polls(running) >= before + 12, "failures")
+                # 4 shards, each at once and then after pauses of 0.2 s that double
+                failed = failed_polls(running) - before
+                assert failed < 4 * (4 + time.monotonic() - began)
                 names = numbered(sent, 40)
                 stream.put(names, names)
                 sent += len(names)
