@@ -23,10 +23,10 @@ lint: install ## format, lint, types, import contracts, clauses without a test
 	$(BIN)/python tests/clauses.py
 
 unit: install ## the tests that start no process
-	$(BIN)/pytest -n $(JOBS) --dist loadgroup tests/unit tests/property
+	$(BIN)/pytest -n $(JOBS) --dist worksteal tests/unit tests/property
 
 test: lint ## all checks and all tests
-	$(BIN)/pytest -n $(JOBS) --dist loadgroup tests
+	$(BIN)/pytest -n $(JOBS) --dist worksteal tests
 
 bench: install ## the figures of the README
 	$(BIN)/python -m tests.bench.run

@@ -13,21 +13,7 @@ from tests.contract.sqs_deviations import DEVIATIONS, NOT_RUN
 from tests.servers.harness import sqs_client
 
 SERVERS = {"embedded": "embedded_aws", "ministack": "ministack", "moto": "moto_server", "roto": "roto_server"}
-OTHERS = frozenset({"ministack", "moto", "roto", "kinesis-local", "kinesalite", "dynamodb-local"})
 GENEROUS = 15.0  # seconds; far above what a healthy server takes, below the 20 s of a poll that nothing wakes
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests of one server go to one worker (`--dist loadgroup`): else each worker would start each server."""
-    for item in items:
-        params = (
-            item.callspec.params.values()
-            if isinstance(item, pytest.Function) and hasattr(item, "callspec")
-            else ()
-        )
-        for name in OTHERS.intersection([value for value in params if isinstance(value, str)]):
-            item.add_marker(pytest.mark.xdist_group(name))
 
 
 class Queue:
