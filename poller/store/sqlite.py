@@ -24,7 +24,7 @@ T = TypeVar("T")
 CLOSE_WAIT = 10.0  # seconds, for what was asked for: longer than another program may lock the file
 _AT_ONCE = 500  # in one transaction: the first of them waits for the last
 _NAMES = [attribute for attribute, _name, _kind in ATTRIBUTES]
-# our own names, no input
+# these three are made of our own names, of no input (S608)
 _INSERT = f"INSERT OR IGNORE INTO lease (app, {', '.join(_NAMES)}) VALUES (?{', ?' * len(_NAMES)})"  # noqa: S608
 _WHERE = "WHERE app = ? AND leaseKey = ? AND leaseCounter = ? AND leaseOwner IS ?"
 _UPDATE = f"UPDATE lease SET {', '.join(f'{name} = ?' for name in _NAMES)} {_WHERE}"  # noqa: S608
