@@ -43,6 +43,10 @@ class SourceArn:
 class HandlerSettings:
     """`Handler`: seconds a call may last, calls at once in this process, where a Lambda target is.
 
+    `hmac_secret_variable` names the environment variable that holds the key with which requests to an HTTP target
+    are signed; `recycle_after` is the invocations after which a worker of a `process:` target makes room for a
+    new one. None: not signed, not replaced.
+
     `concurrency` of a stream is 1,000 unless set, the most there is: its shards and lanes are the bound that AWS
     has (STR-41), each has one call at a time, and threads are only made for calls that run. A lower one is a cap
     for functions that cannot run so often side by side; a lane beyond it waits for its turn, outside its timeout.
@@ -51,6 +55,8 @@ class HandlerSettings:
     timeout: float = 30.0
     concurrency: int = 10
     endpoint_url: str | None = None
+    hmac_secret_variable: str | None = None
+    recycle_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +134,9 @@ class EventSourceMapping:
     batch_size: int = 10
     window: float = 0.0
     report_batch_item_failures: bool = False
+    filters: tuple[str, ...] = ()
+    """The patterns of FilterCriteria as JSON texts; a record passes if any of them matches (FLT-1), or there are
+    none (CFG-46)."""
     maximum_concurrency: int | None = None
     provisioned: ProvisionedPollers | None = None
     handler: HandlerSettings = field(default_factory=HandlerSettings)
@@ -286,6 +295,9 @@ def _handler(given: Mapping[str, Any], concurrency: int) -> HandlerSettings:
     return HandlerSettings(
         timeout=float(given.get("TimeoutInSeconds") or HandlerSettings().timeout),
         concurrency=given.get("Concurrency") or concurrency,
+        endpoint_url=given.get("EndpointUrl"),
+        hmac_secret_variable=given.get("HmacSecretVariable"),
+        recycle_after=given.get("RecycleAfter"),
     )
 
 

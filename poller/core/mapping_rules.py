@@ -133,7 +133,15 @@ FIELDS: Mapping[str, Field] = {
     "MetricsConfig": Field(block({"Metrics": _metrics}), _ALL),
     "Tags": Field(_tags, _ALL),
     "Handler": Field(
-        block({"TimeoutInSeconds": seconds(1, 900), "Concurrency": whole(1, 1_000), "EndpointUrl": _endpoint}),
+        block(
+            {
+                "TimeoutInSeconds": seconds(1, 900),
+                "Concurrency": whole(1, 1_000),
+                "EndpointUrl": _endpoint,
+                "HmacSecretVariable": text(r"[A-Za-z_][A-Za-z0-9_]{0,127}", "the name of an environment variable"),
+                "RecycleAfter": whole(1, 1_000_000_000),
+            }
+        ),
         _ALL,
     ),
     "Poller": Field(

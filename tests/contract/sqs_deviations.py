@@ -8,6 +8,7 @@ from typing import Final
 
 _NO_RANGE = "does not check this range"
 _STALE = "accepts the receipt of a message that is visible again"
+_THREADS = "its queues are not made for several threads: now and then a message comes twice"
 
 DEVIATIONS: Final[dict[tuple[str, str], str]] = {
     ("ministack", "test_a_receipt_whose_visibility_ended_does_not_delete"): _STALE,
@@ -31,8 +32,10 @@ DEVIATIONS: Final[dict[tuple[str, str], str]] = {
     ("moto", "test_deduplication_may_be_of_each_group"): "deduplicates across groups",
     ("moto", "test_delete_batch_as_a_whole_is_refused[eleven]"): "accepts it",
     ("moto", "test_delete_batch_as_a_whole_is_refused[bad id]"): "accepts it",
+    ("moto", "test_each_of_many_is_received_once"): _THREADS,
     ("moto", "test_only_fifo_queues_end_in_fifo"): "makes a standard queue of that name",
     ("moto", "test_order_holds_after_the_visibility_of_several_ended"): "skips the first message of the group",
+    ("moto", "test_order_holds_under_many_workers_that_give_back"): _THREADS,
     ("moto", "test_redrive_keeps_id_time_and_count"): "has no DeadLetterQueueSourceArn",
     ("moto", "test_sequence_numbers_grow"): "draws them at random",
     ("moto", "test_the_same_deduplication_id_is_accepted_and_not_stored"): "answers with a new message id",
@@ -52,6 +55,8 @@ DEVIATIONS: Final[dict[tuple[str, str], str]] = {
 # Deviations that take a whole long poll to show themselves, or show themselves only now and then.
 NOT_RUN: Final = frozenset(
     {
+        ("moto", "test_each_of_many_is_received_once"),
+        ("moto", "test_order_holds_under_many_workers_that_give_back"),
         ("moto", "test_a_waiting_poll_wakes_when_a_delete_unlocks_the_group"),
         ("moto", "test_a_waiting_poll_wakes_when_messages_are_given_back"),
     }
