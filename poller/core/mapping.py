@@ -11,10 +11,19 @@ from typing import Any
 
 from poller.core.fact import Word
 from poller.core.mapping_arns import parse_destination_arn, parse_source_arn
-from poller.core.mapping_names import function_arn, mapping_uuid
+from poller.core.mapping_names import mapping_uuid
 from poller.core.mapping_rules import field_problems, queue_problems
 from poller.core.mapping_shapes import FieldProblem
 from poller.core.mapping_streams import epoch_seconds, stream_problems
+from poller.core.mapping_targets import (
+    ExecTarget,
+    LambdaTarget,
+    ProcessTarget,
+    Target,
+    function_arn,
+    handler_problems,
+    parse_target,
+)
 from poller.core.model import SourceKind
 from poller.core.records import Position, PositionKind
 
@@ -50,6 +59,8 @@ class HandlerSettings:
     `concurrency` of a stream is 1,000 unless set, the most there is: its shards and lanes are the bound that AWS
     has (STR-41), each has one call at a time, and threads are only made for calls that run. A lower one is a cap
     for functions that cannot run so often side by side; a lane beyond it waits for its turn, outside its timeout.
+    That of a queue is 10, and so is that of a stream whose target is `process:` or `exec:`: each call at once is
+    a process there, and how many a machine carries is not known here.
     """
 
     timeout: float = 30.0
@@ -164,26 +175,29 @@ def parse_mapping(fields: Mapping[str, object], taken: Collection[str] = ()) -> 
     source = SourceArn(str(fields["EventSourceArn"]), *arn[1:])
     queue = arn.kind is SourceKind.SQS
     rules = queue_problems(fields, fifo=source.fifo) if queue else stream_problems(fields, arn.kind)
-    problems = (*field_problems(fields, arn.kind), *rules)
+    problems = (*field_problems(fields, arn.kind), *handler_problems(fields), *rules)
     if problems:
         return Invalid(problems)
     # Nothing below can fail: the problems above are all there are.
     given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
     name = given.get("Name") or _free_name(source.name, taken)
+    target = parse_target(given["FunctionName"])
+    assert not isinstance(target, FieldProblem)
+    function = function_arn(target, arn, name)
     return EventSourceMapping(
-        uuid=_uuid(given, arn.kind, name),
+        uuid=_uuid(given, arn.kind, name, _reference(given["FunctionName"], function)),
         name=name,
         source=arn.kind,
         arn=source,
         function_name=given["FunctionName"],
-        function_arn=function_arn(arn, name),
+        function_arn=function,
         enabled=given.get("Enabled", True),
         batch_size=given.get("BatchSize", 10 if queue else 100),
         window=float(given.get("MaximumBatchingWindowInSeconds", 0)),
         report_batch_item_failures=bool(given.get("FunctionResponseTypes")),
         maximum_concurrency=given.get("ScalingConfig", {}).get("MaximumConcurrency"),
         provisioned=_provisioned(given.get("ProvisionedPollerConfig", {})),
-        handler=_handler(given.get("Handler", {}), 10 if queue else 1_000),
+        handler=_handler(given.get("Handler", {}), _concurrency(target, queue=queue)),
         poller=_poller(given.get("Poller", {})),
         stream=None if queue else _stream(given),
     )
@@ -192,8 +206,8 @@ def parse_mapping(fields: Mapping[str, object], taken: Collection[str] = ()) -> 
 def find_conflicts(mappings: Sequence[EventSourceMapping]) -> tuple[FieldProblem, ...]:
     """Mappings that cannot live side by side; each path starts with the place of the later one in the list.
 
-    CFG-51, CFG-52: one source with one function reference, letter for letter, only once. A name only once too:
-    it is how logs and metrics tell mappings apart.
+    CFG-51, CFG-52: one source with one function reference only once; what the qualifier says is part of it. A name
+    only once too: it is how logs and metrics tell mappings apart.
     """
     problems = []
     names: dict[str, int] = {}
@@ -205,12 +219,18 @@ def find_conflicts(mappings: Sequence[EventSourceMapping]) -> tuple[FieldProblem
             problems.append(
                 FieldProblem((index, "Name"), "ResourceConflictException", text, "give each mapping another Name")
             )
-        first = pairs.setdefault((mapping.arn.text, mapping.function_name), index)
+        pair = (mapping.arn.text, _reference(mapping.function_name, mapping.function_arn))
+        first = pairs.setdefault(pair, index)
         if first != index:
             text = _exists(mapping, mappings[first].uuid)
             advice = f"it is EventSourceMappings[{first}], {mappings[first].name!r}"
             problems.append(FieldProblem((index, "FunctionName"), "ResourceConflictException", text, advice))
     return tuple(problems)
+
+
+def _reference(written: str, arn: str) -> str:
+    """What is the same for the same function: the ARN of a Lambda function (CFG-53), else what was written."""
+    return arn if isinstance(parse_target(written), LambdaTarget) else written
 
 
 def _exists(mapping: EventSourceMapping, uuid: str) -> str:
@@ -237,13 +257,14 @@ def visibility_conflict(visibility_timeout: float, mapping: EventSourceMapping) 
     )
 
 
-def _uuid(given: Mapping[str, Any], kind: SourceKind, name: str) -> str:
+def _uuid(given: Mapping[str, Any], kind: SourceKind, name: str, function: str) -> str:
     """API-2. A stream's positions are kept under it (STR-31), so there it must not change where AWS's would not.
 
     A stream's mapping with a Name keeps its positions when its function changes (CFG-2). One without is known by
     its function (CFG-51): a derived name depends on the order in the file, and may be another mapping's tomorrow.
+    `function` is the reference, of a Lambda function its ARN however it was written.
     """
-    source, function = given["EventSourceArn"], given["FunctionName"]
+    source = given["EventSourceArn"]
     if kind is SourceKind.SQS:
         return mapping_uuid(name, source, function)
     return mapping_uuid(given["Name"], source, "") if "Name" in given else mapping_uuid("", source, function)
@@ -289,6 +310,11 @@ def _destination(given: Mapping[str, Any]) -> DestinationArn | None:
     parts = parse_destination_arn(text)
     assert not isinstance(parts, str)
     return DestinationArn(text, DestinationKind(parts.service), parts.region, parts.account, parts.name)
+
+
+def _concurrency(target: Target, *, queue: bool) -> int:
+    """`Handler.Concurrency` unless it is set: see HandlerSettings."""
+    return 10 if queue or isinstance(target, ProcessTarget | ExecTarget) else 1_000
 
 
 def _handler(given: Mapping[str, Any], concurrency: int) -> HandlerSettings:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from poller.core.mapping_arns import parse_source_arn
 from poller.core.mapping_filters import filter_criteria
-from poller.core.mapping_names import target_problem, url_problem
+from poller.core.mapping_names import url_problem
 from poller.core.mapping_shapes import (
     Check,
     FieldProblem,
@@ -30,6 +30,7 @@ from poller.core.mapping_shapes import (
     wrong_type,
 )
 from poller.core.mapping_streams import destination_config, record_age, starting_position, starting_timestamp
+from poller.core.mapping_targets import parse_target
 from poller.core.model import SourceKind
 
 _ALL = frozenset(SourceKind)
@@ -56,9 +57,9 @@ def _source_arn(value: object, path: Path) -> Iterator[FieldProblem]:
 
 
 def _target(value: object, path: Path) -> Iterator[FieldProblem]:
-    problem = target_problem(value, path)
-    if problem is not None:
-        yield problem
+    parsed = parse_target(value, path)
+    if isinstance(parsed, FieldProblem):
+        yield parsed
 
 
 def _response_types(value: object, path: Path) -> Iterator[FieldProblem]:
@@ -109,10 +110,10 @@ def _tags(value: object, path: Path) -> Iterator[FieldProblem]:
 
 
 def _endpoint(value: object, path: Path) -> Iterator[FieldProblem]:
-    """Only a Lambda target has an endpoint, and none of those runs yet: a setting without effect is no setting."""
-    wrong = url_problem(value) if isinstance(value, str) else "this is not text"
-    message = wrong or "EndpointUrl is for Lambda function targets, which are not part of this version"
-    yield FieldProblem(path, "InvalidParameterValueException", message, "" if wrong else "leave it out")
+    if not isinstance(value, str):
+        yield wrong_type(path, value, "text", "the URL of an endpoint")
+    elif (wrong := url_problem(value)) is not None:
+        yield FieldProblem(path, "InvalidParameterValueException", wrong)
 
 
 FIELDS: Mapping[str, Field] = {

@@ -68,7 +68,7 @@ def test_a_bad_file(tmp_path: Path) -> None:
     assert (report.exit_code, report.configuration) == (2, None)
     assert report.findings[0].text.startswith(f"{file}:5:1: this is not YAML: ")
     file.write_text(
-        f"EventSourceMappings:\n- EventSourceArn: {ARN.format('q')}\n  FunctionName: f\n  Enabled: 3\n"
+        f"EventSourceMappings:\n- EventSourceArn: {ARN.format('q')}\n  FunctionName: f()\n  Enabled: 3\n"
     )
     report = check_file(file, {})
     target, enabled = report.findings

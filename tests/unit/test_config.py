@@ -204,7 +204,10 @@ def test_a_variable_that_is_missing_is_told_once() -> None:
             "Handler.TimeoutInSeconds: 0 is out of range; allowed: a number of seconds",
         ),
         ("Handler: {Concurrency: 0}", "Handler.Concurrency: 1 validation error detected: Value '0' at"),
-        ("Handler: {EndpointUrl: 'http://h'}", "Handler.EndpointUrl: EndpointUrl is for Lambda function targets"),
+        (
+            "Handler: {EndpointUrl: 'http://h'}",
+            "Handler.EndpointUrl: EndpointUrl is for Lambda functions, and FunctionName names another target;",
+        ),
         ("Poller: {Heartbeat: 3}", "Poller.Heartbeat: 3 is not true or false; allowed: true or false."),
         ("Poller: {RetryDelay: {Initial: 2, Max: 1}}", "Poller.RetryDelay.Initial: Initial is greater than Max;"),
         ("Batchsize: 5", "Batchsize: 'Batchsize' is not a field of this version; did you mean BatchSize?"),
@@ -310,8 +313,8 @@ def test_a_wrong_start_of_a_stream_is_told_with_its_line() -> None:
         ),
         (
             QUEUE,
-            "exec:x",
-            "3: EventSourceMappings[0].FunctionName: exec: targets are not part of this version; use",
+            "'exec:'",
+            "3: EventSourceMappings[0].FunctionName: exec: names no command; write exec: and a command line.",
         ),
     ],
 )
@@ -424,7 +427,7 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_lines() -> None:
     Extra: 1
     EventSourceMappings:
       - EventSourceArn: {QUEUE}
-        FunctionName: shop
+        FunctionName: shop.handler
         BatchSize: ${{SIZE}}
         MaximumBatchingWindowInSeconds: -1
     """
