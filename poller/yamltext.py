@@ -6,7 +6,7 @@ lines, repeated keys and variables in plain scalars are gone once PyYAML has mad
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -52,8 +52,15 @@ class _Unreadable(Exception):  # noqa: N818 - never leaves this file
     """The text as a whole cannot be used."""
 
 
-def read_yaml(text: str, environment: Mapping[str, str]) -> Document | Problem:
-    """The document, or the one problem that keeps it from being one. Never raises, whatever the text."""
+def read_yaml(
+    text: str, environment: Mapping[str, str] | None, tag_key: Callable[[str], str] | None = None
+) -> Document | Problem:
+    """The document, or the one problem that keeps it from being one. Never raises, whatever the text.
+
+    Without an `environment` a `${` is text like any other. With `tag_key`, a value with a tag of its own, such as
+    `!Ref x`, is a map of one member: the key that `tag_key` gives for the tag's name, and the value as text, list
+    or map.
+    """
     if "\t" in text and _is_json(text):
         text = text.replace("\t", " ")  # JSON may be indented by tabs, YAML may not; a JSON string holds none
     loader = None
@@ -62,7 +69,7 @@ def read_yaml(text: str, environment: Mapping[str, str]) -> Document | Problem:
         node = loader.get_single_node()
         if node is None:
             return Document()
-        reading = _Reading(loader, environment)
+        reading = _Reading(loader, environment, tag_key)
         reading.document.value = reading.value(node, ())
     except yaml.MarkedYAMLError as error:
         return _syntax_problem(error, text)
@@ -113,10 +120,16 @@ class _Value(NamedTuple):
 class _Reading:
     """One pass over the nodes of a document."""
 
-    def __init__(self, loader: yaml.SafeLoader, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        loader: yaml.SafeLoader,
+        environment: Mapping[str, str] | None,
+        tag_key: Callable[[str], str] | None,
+    ) -> None:
         self.document = Document()
         self._loader = loader
         self._environment = environment
+        self._tag_key = tag_key
         self._count = 0
 
     def value(self, node: yaml.Node, path: Path) -> object:
@@ -127,6 +140,9 @@ class _Reading:
         if len(path) > _MAX_DEPTH:
             raise _Unreadable(f"values are nested more than {_MAX_DEPTH} deep, or one holds itself by an alias")
         self.document.lines.setdefault(path, node.start_mark.line + 1)
+        if self._tag_key is not None and node.tag.startswith("!") and len(node.tag) > 1:
+            key = self._tag_key(node.tag[1:])
+            return {key: self.value(_untagged(node), (*path, key))}
         match node:
             case yaml.MappingNode() if node.tag == f"{_TAG}map":
                 return self._map(node, path)
@@ -175,8 +191,8 @@ class _Reading:
 
     def _scalar(self, node: yaml.ScalarNode) -> _Value:
         text, tag = node.value, node.tag
-        if "${" in text:
-            filled = self._fill(text)
+        if self._environment is not None and "${" in text:
+            filled = self._fill(text, self._environment)
             if filled.wrong:
                 return filled
             text = str(filled.value)
@@ -184,7 +200,7 @@ class _Reading:
                 tag = self._loader.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call] # stubs lack it
         return _construct(tag, text)
 
-    def _fill(self, text: str) -> _Value:
+    def _fill(self, text: str, environment: Mapping[str, str]) -> _Value:
         wrong: list[str] = []
 
         def replace(match: re.Match[str]) -> str:
@@ -195,10 +211,10 @@ class _Reading:
                     "this ${ begins no variable; write ${NAME} or ${NAME:-default}, and $${ for the text ${ itself"
                 )
                 return ""
-            found = self._environment.get(match["name"], "")
+            found = environment.get(match["name"], "")
             if match["default"] is not None:
                 return found or match["default"]
-            if match["name"] not in self._environment:
+            if match["name"] not in environment:
                 wrong.append(
                     f"the environment variable {quote(match['name'])} is not set;"
                     f" set it, or write ${{{match['name'][:60]}:-default}}"
@@ -210,6 +226,12 @@ class _Reading:
 
     def _note(self, sentence: str, node: yaml.Node, path: Path) -> None:
         self.document.problems.append(Problem(sentence, node.start_mark.line + 1, None, path))
+
+
+def _untagged(node: yaml.Node) -> yaml.Node:
+    """The same without its own tag; a new one, because an alias may lead to the old one again."""
+    kind = {yaml.MappingNode: "map", yaml.SequenceNode: "seq"}.get(type(node), "str")
+    return type(node)(f"{_TAG}{kind}", node.value, node.start_mark, node.end_mark)
 
 
 def _construct(tag: str, text: str) -> _Value:

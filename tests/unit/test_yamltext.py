@@ -203,3 +203,29 @@ def test_a_few_lines_of_aliases_cannot_fill_the_memory() -> None:
 @pytest.mark.parametrize("text", ["", "\n\n", "# only a comment\n", "---\n"])
 def test_nothing_at_all(text: str) -> None:
     assert document(text).value is None
+
+
+def test_without_an_environment_a_variable_is_text() -> None:
+    result = read_yaml("a: ${B}-${", None)
+    assert isinstance(result, Document)
+    assert (result.value, result.problems) == ({"a": "${B}-${"}, [])
+
+
+def test_tags_become_maps_where_somebody_knows_them() -> None:
+    text = "a: !Ref 1\nb: !Join [x, [!Sub 'y${Z}', !Odd {c: 2}]]\nd: &same !Ref e\nf: *same\n"
+    result = read_yaml(text, None, lambda tag: f"Fn::{tag}")
+    assert isinstance(result, Document)
+    assert result.problems == []
+    assert result.value == {
+        "a": {"Fn::Ref": "1"},
+        "b": {"Fn::Join": ["x", [{"Fn::Sub": "y${Z}"}, {"Fn::Odd": {"c": 2}}]]},
+        "d": {"Fn::Ref": "e"},
+        "f": {"Fn::Ref": "e"},
+    }
+    assert (result.line(("b", "Fn::Join", 1)), result.line(("f",))) == (2, 4)
+
+
+def test_a_tag_around_itself_ends() -> None:
+    result = read_yaml("&a !Join [*a]", None, lambda tag: tag)
+    assert isinstance(result, Problem)
+    assert "nested" in result.sentence
