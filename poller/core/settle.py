@@ -15,7 +15,7 @@ from dataclasses import replace
 from random import Random
 from typing import TypeAlias, assert_never
 
-from poller.core.backoff import delay
+from poller.core.backoff import as_asked, delay
 from poller.core.fact import fact
 from poller.core.mapping import EventSourceMapping, RetryDelay
 from poller.core.messages import InvocationOutcome
@@ -68,9 +68,9 @@ def settle_queue(
     """Decides on a batch of a queue; `lease_left` is the seconds for which all its receipts are still good."""
     match result:
         case Throttled(message, retry_after):
-            return _not_reached(batch, message, retry_after or 0.0, lease_left, random)
+            return _not_reached(batch, message, retry_after, lease_left, random)
         case NotInvoked(message):
-            return _not_reached(batch, message, 0.0, lease_left, random)
+            return _not_reached(batch, message, None, lease_left, random)
         case FunctionError():
             outcome = InvocationOutcome.TIMEOUT if result.timed_out else InvocationOutcome.ERROR
             detail = f"{result.error_type}: {result.message}" if result.message else result.error_type
@@ -83,9 +83,11 @@ def settle_queue(
             assert_never(result)
 
 
-def _not_reached(batch: Batch, detail: str, retry_after: float, lease_left: float, random: Random) -> Verdict:
+def _not_reached(
+    batch: Batch, detail: str, retry_after: float | None, lease_left: float, random: Random
+) -> Verdict:
     """SQS-23, SQS-24: keep the batch and wait, unless the receipts would be stale by then."""
-    wait = max(retry_after, delay(batch.not_invoked + 1, NOT_INVOKED_FIRST, NOT_INVOKED_CAP, random))
+    wait = as_asked(delay(batch.not_invoked + 1, NOT_INVOKED_FIRST, NOT_INVOKED_CAP, random), retry_after)
     disposition: Disposition
     if wait < lease_left:
         disposition = Retry(replace(batch, not_invoked=batch.not_invoked + 1), wait)

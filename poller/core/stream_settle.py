@@ -23,7 +23,7 @@ from itertools import groupby
 from random import Random
 from typing import TypeAlias, assert_never
 
-from poller.core.backoff import delay
+from poller.core.backoff import as_asked, delay
 from poller.core.fact import fact
 from poller.core.mapping import EventSourceMapping, StreamSettings
 from poller.core.messages import InvocationOutcome
@@ -109,9 +109,9 @@ def settle_stream(
     """
     match result:
         case Throttled(message, retry_after):
-            return _not_reached(batch, message, retry_after or 0.0, now, random)
+            return _not_reached(batch, message, retry_after, now, random)
         case NotInvoked(message):
-            return _not_reached(batch, message, 0.0, now, random)
+            return _not_reached(batch, message, None, now, random)
         case FunctionError():
             outcome = InvocationOutcome.TIMEOUT if result.timed_out else InvocationOutcome.ERROR
             detail = f"{result.error_type}: {result.message}" if result.message else result.error_type
@@ -160,10 +160,12 @@ def _reached(
             assert_never(read)
 
 
-def _not_reached(batch: StreamBatch, detail: str, retry_after: float, now: float, random: Random) -> StreamVerdict:
+def _not_reached(
+    batch: StreamBatch, detail: str, retry_after: float | None, now: float, random: Random
+) -> StreamVerdict:
     """ERR-1, ERR-6: again and again; only age ends it."""
     tries = batch.not_reached + 1
-    wait = max(retry_after, delay(tries, RETRY_FIRST, RETRY_CAP, random))
+    wait = as_asked(delay(tries, RETRY_FIRST, RETRY_CAP, random), retry_after)
     again = replace(batch, not_reached=tries, failed_at=now if batch.failed_at is None else batch.failed_at)
     return StreamVerdict(InvocationOutcome.THROTTLED, (Retry(again, wait),), detail)
 

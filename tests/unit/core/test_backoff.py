@@ -1,5 +1,6 @@
 """The delays of SQS-24 and ERR-6: values, bounds and medians."""
 
+import math
 from itertools import pairwise
 from random import Random
 from statistics import median
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poller.core.backoff import delay
+from poller.core.backoff import LONGEST_ASKED, as_asked, delay
 
 
 class Middle(Random):
@@ -54,3 +55,18 @@ def test_medians_rise_and_values_spread() -> None:
     medians = [round(median(values)) for values in samples]
     assert all(later >= earlier for earlier, later in pairwise(medians))
     assert all(max(values) - min(values) > 0.15 * median(values) for values in samples)
+
+
+@pytest.mark.parametrize(
+    ("asked", "wait"),
+    [(None, 2), (0.0, 2), (1.5, 2), (2.5, 2.5), (300.0, 300), (301.0, 300), (86_400.0, 300), (math.inf, 300)],
+)
+def test_a_target_may_ask_for_more_time_but_not_for_any(asked: float | None, wait: float) -> None:
+    """INV-4: never less than our own delay, and of what the target asks no more than five minutes."""
+    assert as_asked(2.0, asked) == wait
+
+
+@given(st.floats(0, 30), st.none() | st.floats())
+def test_no_number_makes_it_wait_for_ever_or_not_at_all(own: float, asked: float | None) -> None:
+    """INV-4: negative, endless, or not a number at all."""
+    assert own <= as_asked(own, asked) <= LONGEST_ASKED

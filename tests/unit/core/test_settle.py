@@ -113,6 +113,14 @@ def test_the_target_may_name_a_longer_pause() -> None:
     assert (longer.delay, shorter.delay) == (7.5, 1.0)
 
 
+def test_a_target_that_asks_for_a_long_pause() -> None:
+    """SQS-23, INV-4: five minutes at most, and the batch is let go where its receipts will not be good then."""
+    day = Throttled("busy", retry_after=86_400.0)
+    assert settle(day, lease_left=300.1).dispositions == (Retry(batch(A, B, C, not_invoked=1), 300.0),)
+    assert settle(day, lease_left=300.0).dispositions == (Release((A, B, C)),)
+    assert settle(Throttled("busy", retry_after=20.0), lease_left=20.0).dispositions == (Release((A, B, C)),)
+
+
 @pytest.mark.parametrize(("lease_left", "kept"), [(1.001, True), (1.0, False), (0.0, False), (-5.0, False)])
 def test_a_batch_is_let_go_when_its_receipts_will_be_stale(lease_left: float, kept: bool) -> None:
     """SQS-23: tried again only while the lease lasts; letting go deletes nothing."""

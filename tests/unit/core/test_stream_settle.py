@@ -85,9 +85,11 @@ def test_the_pauses_after_not_reaching_the_function(before: int, wait: float) ->
     assert again(BUSY, stream_batch(A, not_reached=before))[1] == wait
 
 
-@pytest.mark.parametrize(("told", "wait"), [(7.5, 7.5), (0.5, 1.0), (0.0, 1.0), (None, 1.0)])
+@pytest.mark.parametrize(
+    ("told", "wait"), [(7.5, 7.5), (0.5, 1.0), (0.0, 1.0), (None, 1.0), (300.0, 300.0), (86_400.0, 300.0)]
+)
 def test_a_throttle_that_names_its_pause(told: float | None, wait: float) -> None:
-    """ERR-6, INV-4: never less than ours."""
+    """ERR-6, INV-4: never less than ours, and five minutes at most."""
     assert again(Throttled("busy", told))[1] == wait
 
 
