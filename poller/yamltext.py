@@ -230,7 +230,9 @@ class _Reading:
 
 def _untagged(node: yaml.Node) -> yaml.Node:
     """The same without its own tag; a new one, because an alias may lead to the old one again."""
-    kind = {yaml.MappingNode: "map", yaml.SequenceNode: "seq"}.get(type(node), "str")
+    kind = "str"
+    if isinstance(node, yaml.CollectionNode):
+        kind = "map" if isinstance(node, yaml.MappingNode) else "seq"
     return type(node)(f"{_TAG}{kind}", node.value, node.start_mark, node.end_mark)
 
 
