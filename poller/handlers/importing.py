@@ -10,25 +10,26 @@ from poller.errors import ConfigurationError
 from poller.frames import of_traceback, user_place
 
 
-def import_target(target: str) -> Any:
+def import_target(target: str, form: str = "python") -> Any:
     """The object that `package.module:attribute` names; the attribute may be dotted (`app:Orders.handle`).
+    `form` is what stands before it in FunctionName.
 
     The working directory comes first on sys.path from now on, as with `python -m`: a daemon is started in the
     folder that holds the user's code. Raises ConfigurationError, whatever the module does while it is imported.
     """
     name, _, attribute = target.partition(":")
     if not all(part.isidentifier() for part in (*name.split("."), *attribute.split("."))):
-        raise ConfigurationError(f"python:{target} is not of the form python:package.module:attribute.")
-    value = _import_module(name, f"python:{target}")
+        raise ConfigurationError(f"{form}:{target} is not of the form {form}:package.module:attribute.")
+    value = _import_module(name, f"{form}:{target}")
     path = name
     for part in attribute.split("."):
         try:
             value = getattr(value, part)
         except AttributeError as error:
-            text = f"python:{target}: {path} has no {part!r}{_meant(part, value)}."
+            text = f"{form}:{target}: {path} has no {part!r}{_meant(part, value)}."
             raise ConfigurationError(text) from error
         except (Exception, SystemExit) as error:  # a module may compute its attributes
-            raise _broken(f"python:{target}", name, error) from error
+            raise _broken(f"{form}:{target}", name, error) from error
         path = f"{path}.{part}"
     return value
 

@@ -48,7 +48,7 @@ async def obey_async(event: dict[str, Any], context: Any = None) -> Any:
             try:
                 await asyncio.Event().wait()
             finally:
-                Path(f"{event['mark']}.ended").touch()
+                _end(event)
             return None
         case "meet":
             until = _come(event)
@@ -84,6 +84,10 @@ def _mark(event: dict[str, Any]) -> None:
     written = mark.with_suffix(".writing")
     written.write_text(str(os.getpid()))
     written.rename(mark)
+
+
+def _end(event: dict[str, Any]) -> None:
+    Path(f"{event['mark']}.ended").touch()
 
 
 def _come(event: dict[str, Any]) -> float:
