@@ -164,6 +164,20 @@ def status(url: str, *, as_json: bool) -> None:
         statusview.show(told, Console())
 
 
+@commands.command()
+def schema() -> None:
+    """Print the JSON Schema of poller.yaml, for editors.
+
+    With it an editor completes fields and marks wrong ones. The YAML language server is told by the first line of
+    the file, after `poller schema > poller.schema.json`:
+
+      # yaml-language-server: $schema=poller.schema.json
+    """
+    from poller.schema import make_schema
+
+    click.echo(json.dumps(make_schema(), indent=2))
+
+
 @commands.group()
 def checkpoint() -> None:
     """Positions of streams, shard by shard, in the state file."""

@@ -4,13 +4,16 @@ Mappings pass through here as they are; core/mapping.py looks into them.
 """
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
 from poller.core.mapping_arns import ACCOUNT, REGION
-from poller.core.mapping_names import url_problem
+from poller.core.mapping_names import ENDPOINT, url_problem
+from poller.core.mapping_schema import Schema, matching, one_of
 from poller.core.mapping_shapes import Path, quote, unknown
 from poller.errors import ConfigurationError
 from poller.http.listener import parse_address
@@ -21,23 +24,42 @@ MAPPINGS = "EventSourceMappings"
 _SECONDS = "allowed: a number of seconds from 1 to 3600"
 
 
-def _matching(pattern: re.Pattern[str], what: str) -> AfterValidator:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Text:
+    """What a text must be: the check, which raises ValueError, and the schema that editors read."""
+
+    check: Callable[[str], str]
+    schema: Schema
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """As an AfterValidator does it."""
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> Schema:
+        """Nothing of the check can be seen from outside: the schema is what was said."""
+        return self.schema
+
+
+def _matching(pattern: re.Pattern[str], what: str) -> _Text:
     def check(value: str) -> str:
         if pattern.fullmatch(value) is None:
             raise ValueError(f"{quote(value)} is not {what}")
         return value
 
-    return AfterValidator(check)
+    return _Text(check, matching(pattern.pattern))
 
 
-def _one_of(words: tuple[str, ...], *, upper: bool = False) -> AfterValidator:
+def _one_of(words: tuple[str, ...], *, upper: bool = False) -> _Text:
     def check(value: str) -> str:
         word = value.upper() if upper else value
         if word not in words:
             raise ValueError(f"{quote(value)} is none of the words for this; allowed: {', '.join(words)}")
         return word
 
-    return AfterValidator(check)
+    if not upper:
+        return _Text(check, one_of(*words))
+    letters = ("".join(f"[{letter}{letter.lower()}]" for letter in word) for word in words)
+    return _Text(check, {"anyOf": [one_of(*words), matching(*letters)]})
 
 
 def _url(value: str) -> str:
@@ -63,7 +85,7 @@ def _listen(value: str) -> str:
 
 
 _DEFAULT = Settings()
-_Listen = Annotated[str, Field(max_length=300), AfterValidator(_listen)]
+_Listen = Annotated[str, Field(max_length=300), _Text(_listen, matching("", r".*:[0-9]{1,5}"))]
 
 
 class _Model(BaseModel):
@@ -86,9 +108,9 @@ class _Logging(_Model):
 class SettingsShape(_Model):
     Region: Annotated[str, _matching(REGION, "a region; allowed: a name such as eu-west-1")] | None = None
     AccountId: Annotated[str, _matching(ACCOUNT, "an account; allowed: 12 digits, in quotes")] | None = None
-    State: Annotated[str, AfterValidator(_state)] = "sqlite:poller.db"
+    State: Annotated[str, _Text(_state, matching("memory:", "sqlite:[^:].*"))] = "sqlite:poller.db"
     ShutdownTimeoutInSeconds: Annotated[float, Field(ge=1, le=3600)] = _DEFAULT.shutdown_timeout
-    EndpointUrl: Annotated[str, AfterValidator(_url)] | None = None
+    EndpointUrl: Annotated[str, _Text(_url, matching(ENDPOINT))] | None = None
     Metrics: _Metrics = _Metrics()
     ControlApi: _ControlApi = _ControlApi()
     Logging: _Logging = _Logging()

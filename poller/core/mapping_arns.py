@@ -9,7 +9,7 @@ from typing import NamedTuple
 from poller.core.mapping_shapes import FieldProblem, Path, invalid, quote, violation, wrong_type
 from poller.core.model import SourceKind
 
-REGION = re.compile(r"[a-z]{2,4}(-[a-z]+){1,3}-\d{1,2}")
+REGION = re.compile(r"[a-z]{2,4}(-[a-z]+){1,3}-[0-9]{1,2}")
 ACCOUNT = re.compile(r"[0-9]{12}")
 _PARTITION = re.compile(r"aws(-[a-z0-9]+)*")
 _QUEUE = re.compile(r"[A-Za-z0-9_-]{1,80}|[A-Za-z0-9_-]{1,75}\.fifo")
@@ -32,6 +32,22 @@ _TABLE_FORM = "arn:aws:dynamodb:<region>:<account>:table/<table>/stream/<time>"
 _SOURCES = f"a queue's {_QUEUE_FORM}, a stream's {_STREAM_FORM} or a table's stream's {_TABLE_FORM}"
 _TOPIC_FORM = "arn:aws:sns:<region>:<account>:<topic>"
 _BUCKET_FORM = "arn:aws:s3:::<bucket>"
+# The same as schemas tell them: what a user's own DynamoDB calls its region is let pass.
+_PLACE = f"{REGION.pattern}:{ACCOUNT.pattern}"
+_ARN = f"arn:{_PARTITION.pattern}"
+SOURCE_PATTERNS = {
+    SourceKind.SQS: f"{_ARN}:sqs:{_PLACE}:(?:{_QUEUE.pattern})",
+    SourceKind.KINESIS: f"{_ARN}:kinesis:{_PLACE}:stream/{_STREAM.pattern}",
+    SourceKind.DYNAMODB: (
+        f"{_ARN}:dynamodb:(?:{REGION.pattern}|{_LOCAL_REGION.pattern}):{ACCOUNT.pattern}"
+        f":table/{_TABLE.pattern}/stream/{_LABEL.pattern}"
+    ),
+}
+DESTINATION_PATTERNS = (
+    f"{_ARN}:sqs:{_PLACE}:[A-Za-z0-9_-]{{1,80}}",
+    f"{_ARN}:sns:{_PLACE}:[A-Za-z0-9_-]{{1,256}}",
+    f"{_ARN}:s3:::{_BUCKET.pattern}",
+)
 _DESTINATIONS = f"{_QUEUE_FORM}, {_TOPIC_FORM} or {_BUCKET_FORM}"
 
 

@@ -6,6 +6,8 @@ from hashlib import sha256
 from urllib.parse import urlsplit
 from uuid import UUID
 
+ENDPOINT = r"[hH][tT][tT][pP][sS]?://[^\s?#]+"  # as schemas tell it
+
 
 def url_problem(value: str, *, query: bool = False) -> str | None:
     """What is wrong with the URL of an endpoint, which has no `query` unless it is a target. What it holds is not

@@ -7,14 +7,14 @@ only streams have is judged in mapping_streams.py.
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
-from poller.core.mapping_arns import parse_source_arn
+from poller.core.mapping_arns import SOURCE_PATTERNS, parse_source_arn
 from poller.core.mapping_filters import filter_criteria
-from poller.core.mapping_names import url_problem
+from poller.core.mapping_names import ENDPOINT, url_problem
+from poller.core.mapping_schema import list_of, map_of, matching, one_of
 from poller.core.mapping_shapes import (
-    Check,
     FieldProblem,
     Path,
-    anything,
+    Shape,
     block,
     flag,
     invalid,
@@ -30,7 +30,7 @@ from poller.core.mapping_shapes import (
     wrong_type,
 )
 from poller.core.mapping_streams import destination_config, record_age, starting_position, starting_timestamp
-from poller.core.mapping_targets import parse_target
+from poller.core.mapping_targets import TARGET_PATTERNS, parse_target
 from poller.core.model import SourceKind
 
 _ALL = frozenset(SourceKind)
@@ -45,7 +45,7 @@ MAX_RETRY_DELAY = 43_200  # seconds: SQS keeps a message invisible for 12 hours 
 class Field(NamedTuple):
     """A row: what the field's value must be, which sources take it, and AWS's own refusal where it is known."""
 
-    check: Check
+    shape: Shape
     sources: frozenset[SourceKind]
     refusal: str = ""
 
@@ -116,29 +116,38 @@ def _endpoint(value: object, path: Path) -> Iterator[FieldProblem]:
         yield FieldProblem(path, "InvalidParameterValueException", wrong)
 
 
+_PATTERN = {"type": ["object", "string"]}
+_FILTERS = map_of({"Filters": list_of(map_of({"Pattern": _PATTERN}, required=("Pattern",)), 10)})
+_TAG = {"type": "string", "maxLength": 256}
+_TAGS = {"type": "object", "maxProperties": 50, "additionalProperties": _TAG, "propertyNames": {"maxLength": 128}}
+_FOREIGN = Field(Shape(never, {}), _NONE)
+
 FIELDS: Mapping[str, Field] = {
     "Name": Field(text(r"[A-Za-z0-9._-]{1,128}", "a name of 1 to 128 letters, digits, '.', '_' and '-'"), _ALL),
-    "EventSourceArn": Field(_source_arn, _ALL),
-    "FunctionName": Field(_target, _ALL),
+    "EventSourceArn": Field(Shape(_source_arn, matching(*SOURCE_PATTERNS.values())), _ALL),
+    "FunctionName": Field(Shape(_target, matching(*TARGET_PATTERNS)), _ALL),
     "Enabled": Field(flag, _ALL),
     "BatchSize": Field(whole(1, 10_000), _ALL),
     "MaximumBatchingWindowInSeconds": Field(whole(0, 300), _ALL),
-    "FunctionResponseTypes": Field(_response_types, _ALL),
-    "FilterCriteria": Field(filter_criteria, _ALL),
+    "FunctionResponseTypes": Field(Shape(_response_types, list_of(one_of("ReportBatchItemFailures"), 1)), _ALL),
+    "FilterCriteria": Field(Shape(filter_criteria, _FILTERS), _ALL),
     "ScalingConfig": Field(block({"MaximumConcurrency": whole(2, 1_000)}), _QUEUES),
     "ProvisionedPollerConfig": Field(
-        block({"MinimumPollers": whole(2, 200), "MaximumPollers": whole(2, 10_000), "PollerGroupName": never}),
+        block(
+            {"MinimumPollers": whole(2, 200), "MaximumPollers": whole(2, 10_000)},
+            refused={"PollerGroupName": never},
+        ),
         _QUEUES,
     ),
     "KMSKeyArn": Field(text(r"(arn:aws[a-zA-Z-]*:[a-z0-9.-]+:\S{1,2000})?", "the ARN of a key, or empty"), _ALL),
-    "MetricsConfig": Field(block({"Metrics": _metrics}), _ALL),
-    "Tags": Field(_tags, _ALL),
+    "MetricsConfig": Field(block({"Metrics": Shape(_metrics, list_of(one_of("EventCount"), 3))}), _ALL),
+    "Tags": Field(Shape(_tags, _TAGS), _ALL),
     "Handler": Field(
         block(
             {
                 "TimeoutInSeconds": seconds(1, 900),
                 "Concurrency": whole(1, 1_000),
-                "EndpointUrl": _endpoint,
+                "EndpointUrl": Shape(_endpoint, matching(ENDPOINT)),
                 "HmacSecretVariable": text(r"[A-Za-z_][A-Za-z0-9_]{0,127}", "the name of an environment variable"),
                 "RecycleAfter": whole(1, 1_000_000_000),
             }
@@ -165,16 +174,16 @@ FIELDS: Mapping[str, Field] = {
     "BisectBatchOnFunctionError": Field(flag, _STREAMS),
     "MaximumRetryAttempts": Field(whole(-1, 10_000), _STREAMS),
     "TumblingWindowInSeconds": Field(whole(0, 900), _STREAMS),
-    "LoggingConfig": Field(anything, _NONE),
-    "Topics": Field(anything, _NONE),
-    "Queues": Field(anything, _NONE),
-    "SourceAccessConfigurations": Field(anything, _NONE),
-    "SelfManagedEventSource": Field(anything, _NONE),
-    "AmazonManagedKafkaEventSourceConfig": Field(anything, _NONE),
-    "SelfManagedKafkaEventSourceConfig": Field(anything, _NONE),
-    "DocumentDBEventSourceConfig": Field(anything, _NONE),
+    "LoggingConfig": _FOREIGN,
+    "Topics": _FOREIGN,
+    "Queues": _FOREIGN,
+    "SourceAccessConfigurations": _FOREIGN,
+    "SelfManagedEventSource": _FOREIGN,
+    "AmazonManagedKafkaEventSourceConfig": _FOREIGN,
+    "SelfManagedKafkaEventSourceConfig": _FOREIGN,
+    "DocumentDBEventSourceConfig": _FOREIGN,
 }
-_REQUIRED = {
+REQUIRED = {
     None: ("EventSourceArn", "FunctionName"),
     SourceKind.SQS: ("EventSourceArn", "FunctionName"),
     SourceKind.KINESIS: ("EventSourceArn", "FunctionName", "StartingPosition"),
@@ -189,10 +198,10 @@ def field_problems(fields: Mapping[str, object], source: SourceKind | None) -> I
     """
     for name, field in FIELDS.items():
         value = fields.get(name)
-        if value is None and name not in _REQUIRED[source]:
+        if value is None and name not in REQUIRED[source]:
             continue
         if field.sources and (source is None or source in field.sources):
-            yield from field.check(value, (name,))
+            yield from field.shape.check(value, (name,))
         elif field.refusal:
             yield FieldProblem((name,), "InvalidParameterValueException", field.refusal, "leave it out")
         else:

@@ -1,14 +1,17 @@
-"""What a field's value may look like: small checks that the table of fields is put together from.
+"""What a field's value may look like: small shapes that the table of fields is put together from.
 
-A check takes any value at all and yields what is wrong with it; which field takes which check is not said here.
-Texts follow the service's own where it has one, so that they can be looked up.
+A check takes any value at all and yields what is wrong with it; its JSON Schema stands beside it. Which field
+takes which is not said here. Texts follow the service's own where it has one, so that they can be looked up.
 """
 
 import difflib
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from types import MappingProxyType
+from typing import Literal, NamedTuple, TypeAlias
+
+from poller.core.mapping_schema import Schema, map_of, matching
 
 Path: TypeAlias = tuple[str | int, ...]
 Code: TypeAlias = Literal[
@@ -19,6 +22,7 @@ Code: TypeAlias = Literal[
 ]
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 _UNQUOTED = {"true or false", "a whole number", "a number"}
+_NO: Mapping[str, "Check"] = MappingProxyType({})
 _SHOWN = 60  # characters of a value that a message repeats
 
 
@@ -49,6 +53,13 @@ class FieldProblem:
 
 
 Check: TypeAlias = Callable[[object, Path], Iterator[FieldProblem]]
+
+
+class Shape(NamedTuple):
+    """What a value may be, said twice: a check of ours that explains itself, and the schema that editors read."""
+
+    check: Check
+    schema: Schema
 
 
 def dotted(path: Path) -> str:
@@ -128,13 +139,15 @@ def wrong_type(path: Path, value: object, noun: str, wanted: str = "") -> FieldP
     return FieldProblem(path, "SerializationException", f"{quote(value)} is not {noun}", advice)
 
 
-def flag(value: object, path: Path) -> Iterator[FieldProblem]:
-    """True or false."""
+def _flag(value: object, path: Path) -> Iterator[FieldProblem]:
     if not isinstance(value, bool):
         yield wrong_type(path, value, "true or false")
 
 
-def whole(minimum: int, maximum: int) -> Check:
+flag = Shape(_flag, {"type": "boolean"})
+
+
+def whole(minimum: int, maximum: int) -> Shape:
     """A whole number in a range, both ends allowed."""
     wanted = f"a whole number from {minimum} to {maximum}"
 
@@ -148,10 +161,10 @@ def whole(minimum: int, maximum: int) -> Check:
             limit = f"Member must have value less than or equal to {maximum}"
             yield violation(path, value, limit, f"allowed: {wanted}")
 
-    return check
+    return Shape(check, {"type": "integer", "minimum": minimum, "maximum": maximum})
 
 
-def seconds(minimum: int, maximum: int) -> Check:
+def seconds(minimum: int, maximum: int) -> Shape:
     """Seconds in a range, fractions too; for settings of our own."""
     wanted = f"a number of seconds from {minimum} to {maximum}"
 
@@ -163,12 +176,12 @@ def seconds(minimum: int, maximum: int) -> Check:
                 path, "ValidationException", f"{quote(value)} is out of range", f"allowed: {wanted}"
             )
 
-    return check
+    return Shape(check, {"type": "number", "minimum": minimum, "maximum": maximum})
 
 
-def text(pattern: str, wanted: str) -> Check:
+def text(pattern: str, wanted: str) -> Shape:
     """Text that matches a regular expression as a whole."""
-    compiled = re.compile(pattern)
+    compiled = re.compile(pattern, re.ASCII)
 
     def check(value: object, path: Path) -> Iterator[FieldProblem]:
         if not isinstance(value, str):
@@ -178,36 +191,34 @@ def text(pattern: str, wanted: str) -> Check:
                 path, "ValidationException", f"{quote(value)} is not {wanted}", f"allowed: {wanted}"
             )
 
-    return check
+    return Shape(check, matching(pattern))
 
 
-def block(fields: Mapping[str, Check], required: Collection[str] = ()) -> Check:
-    """A map of known fields; null is the same as not there."""
+def block(
+    fields: Mapping[str, Shape], required: tuple[str, ...] = (), refused: Mapping[str, Check] = _NO
+) -> Shape:
+    """A map of known fields; null is the same as not there. `refused`: those that AWS has, and ours have not."""
+    checks = {**{name: shape.check for name, shape in fields.items()}, **refused}
 
     def check(value: object, path: Path) -> Iterator[FieldProblem]:
         if not isinstance(value, Mapping):
             yield wrong_type(path, value, "a map", f"a map of {', '.join(fields)}")
             return
         for name, member in value.items():
-            if name not in fields:
+            if name not in checks:
                 yield unknown((*path, key_text(name)), fields)
             elif member is not None:
-                yield from fields[name](member, (*path, name))
+                yield from checks[name](member, (*path, name))
         for name in required:
             if value.get(name) is None:
                 yield FieldProblem((*path, name), "ValidationException", f"{name} is missing", f"write {name} too")
 
-    return check
+    return Shape(check, map_of({name: shape.schema for name, shape in fields.items()}, required))
 
 
-def never(value: object, path: Path) -> Iterator[FieldProblem]:
-    """A field that no source of ours takes (CFG-39)."""
+def never(_: object, path: Path) -> Iterator[FieldProblem]:
+    """A field that no source of ours takes (CFG-39), whatever its value."""
     yield unsupported(path)
-
-
-def anything(value: object, path: Path) -> Iterator[FieldProblem]:
-    """A field that no source of ours takes, so that its values need no look."""
-    yield from ()
 
 
 def whole_in(fields: Mapping[str, object], name: str, default: int) -> int:

@@ -7,10 +7,12 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 
-from poller.core.mapping_arns import destinations_allowed, parse_destination_arn
+from poller.core.mapping_arns import DESTINATION_PATTERNS, destinations_allowed, parse_destination_arn
+from poller.core.mapping_schema import matching, one_of
 from poller.core.mapping_shapes import (
     FieldProblem,
     Path,
+    Shape,
     block,
     invalid,
     quote,
@@ -28,10 +30,11 @@ _TIME = re.compile(  # of YAML and of ISO 8601, as far as they agree
     r"(?:(?:[Tt]|[ \t]+)([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,9}))?)?"
     r"[ \t]*(?:(?P<utc>[Zz])|(?P<sign>[+-])(?P<hours>[0-9]{1,2}):?(?P<minutes>[0-9]{2})?)?)?"
 )
+_AGE = whole(-1, 604_800)
 _TIMES = "seconds since 1970, or a time with its zone, such as 2026-01-31T12:00:00Z or 2026-01-31T14:00:00+02:00"
 
 
-def starting_position(value: object, path: Path) -> Iterator[FieldProblem]:
+def _starting_position(value: object, path: Path) -> Iterator[FieldProblem]:
     """CFG-7, CFG-33, CFG-34."""
     if value is None:
         yield violation(path, None, "Member must not be null.", f"write one of {', '.join(_POSITIONS)}")
@@ -40,7 +43,7 @@ def starting_position(value: object, path: Path) -> Iterator[FieldProblem]:
         yield violation(path, value, limit, f"allowed: {', '.join(_POSITIONS)}")
 
 
-def starting_timestamp(value: object, path: Path) -> Iterator[FieldProblem]:
+def _starting_timestamp(value: object, path: Path) -> Iterator[FieldProblem]:
     """CFG-8, but for the future: what time it is now is not known here (`mapping_advice.future_start`)."""
     read = epoch_seconds(value)
     if isinstance(read, str):
@@ -88,13 +91,13 @@ def _moment(match: re.Match[str]) -> datetime:
     return datetime(year, month, day, hour, minute, second, micros, tzinfo=zone)
 
 
-def record_age(value: object, path: Path) -> Iterator[FieldProblem]:
+def _record_age(value: object, path: Path) -> Iterator[FieldProblem]:
     """CFG-11, CFG-48: for ever, or from a minute to a week."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 60:
         limit = "Member must have value greater than or equal to 60"
         yield violation(path, value, limit, "allowed: -1 for no limit, or a whole number from 60 to 604800")
     else:
-        yield from whole(-1, 604_800)(value, path)
+        yield from _AGE.check(value, path)
 
 
 def _destination(value: object, path: Path) -> Iterator[FieldProblem]:
@@ -119,7 +122,16 @@ def _on_success(_: object, path: Path) -> Iterator[FieldProblem]:
     )
 
 
-destination_config = block({"OnFailure": block({"Destination": _destination}), "OnSuccess": _on_success})
+starting_position = Shape(_starting_position, one_of(*_POSITIONS))
+starting_timestamp = Shape(
+    _starting_timestamp,
+    matching(_TIME.pattern) | {"type": ["number", "string"], "minimum": 0, "maximum": _LATEST_TIME},
+)
+record_age = Shape(_record_age, _AGE.schema | {"anyOf": [{"const": -1}, {"minimum": 60}]})
+destination_config = block(
+    {"OnFailure": block({"Destination": Shape(_destination, matching("", *DESTINATION_PATTERNS))})},
+    refused={"OnSuccess": _on_success},
+)
 
 
 def stream_problems(fields: Mapping[str, object], kind: SourceKind) -> Iterator[FieldProblem]:

@@ -19,10 +19,18 @@ from poller.core.mapping_shapes import FieldProblem, Path, invalid, quote, viola
 _LAMBDA = re.compile(
     r"(?:arn:(?P<partition>aws[a-zA-Z-]*)?:lambda:)?"
     r"(?:(?P<region>(?:eusc-)?[a-z]{2}(?:-gov|-iso[a-z]?)?-[a-z]+-\d):)?(?:(?P<account>\d{12}):)?(?:function:)?"
-    r"(?P<name>[a-zA-Z0-9-_]+)(?::(?P<qualifier>\$LATEST(?:\.PUBLISHED)?|[a-zA-Z0-9-_]+))?"
+    r"(?P<name>[a-zA-Z0-9-_]+)(?::(?P<qualifier>\$LATEST(?:\.PUBLISHED)?|[a-zA-Z0-9-_]+))?",
+    re.ASCII,
 )
 _LONGEST_LAMBDA = 256
 _LONGEST = 4_096  # ours, for the forms that AWS does not have: a URL or a command line has room in it
+# The same as schemas tell it, where what a name may be is not looked at.
+TARGET_PATTERNS = (
+    r"(?:python|process):[^:\s]+:[^:\s]+",
+    r"exec:.*\S.*",
+    r"https?://[^\s#]+",
+    f"(?!(?:python|process|exec|https?):){_LAMBDA.pattern}",
+)
 _NAMELESS = {"<locals>", "<lambda>"}
 _FORMS = (
     "python:module:attribute, process:module:attribute, exec:command line, an http:// or https:// URL,"
