@@ -11,6 +11,7 @@ from typing import Any
 
 from poller.core.fact import Word
 from poller.core.mapping_arns import parse_destination_arn, parse_source_arn
+from poller.core.mapping_filters import filter_texts, plain_data_patterns
 from poller.core.mapping_names import mapping_uuid
 from poller.core.mapping_rules import field_problems, queue_problems
 from poller.core.mapping_shapes import FieldProblem
@@ -174,8 +175,12 @@ def parse_mapping(fields: Mapping[str, object], taken: Collection[str] = ()) -> 
         return Invalid(tuple(field_problems(fields, None)))
     source = SourceArn(str(fields["EventSourceArn"]), *arn[1:])
     queue = arn.kind is SourceKind.SQS
-    rules = queue_problems(fields, fifo=source.fifo) if queue else stream_problems(fields, arn.kind)
-    problems = (*field_problems(fields, arn.kind), *handler_problems(fields), *rules)
+    problems = (
+        *field_problems(fields, arn.kind),
+        *handler_problems(fields),
+        *plain_data_patterns(fields, arn.kind),
+        *(queue_problems(fields, fifo=source.fifo) if queue else stream_problems(fields, arn.kind)),
+    )
     if problems:
         return Invalid(problems)
     # Nothing below can fail: the problems above are all there are.
@@ -195,6 +200,7 @@ def parse_mapping(fields: Mapping[str, object], taken: Collection[str] = ()) -> 
         batch_size=given.get("BatchSize", 10 if queue else 100),
         window=float(given.get("MaximumBatchingWindowInSeconds", 0)),
         report_batch_item_failures=bool(given.get("FunctionResponseTypes")),
+        filters=filter_texts(given),
         maximum_concurrency=given.get("ScalingConfig", {}).get("MaximumConcurrency"),
         provisioned=_provisioned(given.get("ProvisionedPollerConfig", {})),
         handler=_handler(given.get("Handler", {}), _concurrency(target, queue=queue)),

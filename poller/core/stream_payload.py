@@ -81,6 +81,11 @@ def stream_event(batch: StreamBatch, mapping: EventSourceMapping, shard_id: str)
     return event
 
 
+def kinesis_event(record: Record, arn: SourceArn, shard_id: str) -> JsonObject:
+    """One record of Kinesis as a function would see it, made anew."""
+    return _kinesis_events((record,), arn, shard_id)[0]
+
+
 def event_overhead(call: WindowCall | None, mapping: EventSourceMapping, shard_id: str) -> int:
     """Exact bytes of the serialised event around its records, the state of a window included (BAT-2)."""
     return len(serialise(_event([], call, mapping.arn, shard_id)))
