@@ -3,6 +3,7 @@
 from poller.clock import Clock
 from poller.core.mapping import EventSourceMapping
 from poller.errors import ConfigurationError
+from poller.handlers.http import HttpHandler
 from poller.handlers.python import PythonHandler, Target
 from poller.ports import Handler
 
@@ -21,6 +22,8 @@ def make_handler(mapping: EventSourceMapping, target: Target | None = None, cloc
     form, _, rest = mapping.function_name.partition(":")
     if form == "python":
         return PythonHandler(rest, mapping, clock)
+    if form in {"http", "https"}:
+        return HttpHandler(mapping.function_name, mapping, clock)
     raise ConfigurationError(
         f"Mapping {mapping.name!r}: this version cannot call FunctionName {mapping.function_name!r};"
         " what it can call is python:package.module:attribute."

@@ -1,14 +1,23 @@
 """What the tests of the handlers share."""
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
+import uvloop
 
 from poller.core.mapping import EventSourceMapping, HandlerSettings, SourceArn
 from poller.core.model import SourceKind
 from poller.ports import Invocation
 
 ARN = "arn:aws:sqs:eu-west-1:123456789012:orders"
+
+
+def pytest_asyncio_loop_factories(config, item):
+    """HTTP is tested on both event loops: their transports differ, in TLS above all."""
+    if item.path.name in {"test_http.py", "test_http_connections.py"}:
+        return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+    return {"asyncio": asyncio.new_event_loop}
 
 
 @pytest.fixture

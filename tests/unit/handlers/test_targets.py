@@ -6,6 +6,7 @@ import pytest
 
 from poller.core.mapping import EventSourceMapping
 from poller.errors import ConfigurationError
+from poller.handlers.http import HttpHandler
 from poller.handlers.python import PythonHandler
 from poller.handlers.targets import make_handler
 
@@ -26,7 +27,12 @@ async def test_the_callable_itself_comes_before_the_name(mapping: EventSourceMap
     assert (await handler.invoke(invocation())).payload == b"5"
 
 
-@pytest.mark.parametrize("name", ["my-function", "https://example.com/hook", "exec:./run", "process:shop:handler"])
+@pytest.mark.parametrize("name", ["http://127.0.0.1:8080/hook", "https://example.com/hook?key=1"])
+async def test_a_url_is_posted_to(mapping: EventSourceMapping, name: str):
+    assert isinstance(make_handler(replace(mapping, function_name=name)), HttpHandler)
+
+
+@pytest.mark.parametrize("name", ["my-function", "exec:./run", "process:shop:handler"])
 def test_other_forms_are_refused_in_a_sentence(mapping: EventSourceMapping, name: str):
     with pytest.raises(
         ConfigurationError, match="Mapping 'orders': this version cannot call FunctionName"
