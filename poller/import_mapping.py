@@ -1,0 +1,302 @@
+"""A mapping on its way into poller.yaml, and what has to be told about it: judged by the rules of a mapping.
+
+What the rules refuse is left out and told. A mapping is left out as a whole where it would do something else
+without the field: lose its filter, its failure destination or its place in the stream.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from poller.core.mapping import Invalid, parse_mapping
+from poller.core.mapping_shapes import FieldProblem, Path, dotted, quote
+from poller.core.mapping_targets import LambdaTarget, parse_target
+from poller.core.model import SourceKind
+from poller.import_values import Blank, Text, Value, with_texts
+
+_WHOLE = {
+    "BatchSize", "MaximumBatchingWindowInSeconds", "ParallelizationFactor", "MaximumRecordAgeInSeconds",
+    "MaximumRetryAttempts", "TumblingWindowInSeconds", "MaximumConcurrency", "MinimumPollers", "MaximumPollers",
+}  # fmt: skip
+NUMBERS = _WHOLE | {"StartingPositionTimestamp", "TimeoutInSeconds"}
+FLAGS = {"Enabled", "BisectBatchOnFunctionError"}
+_VITAL: tuple[Path, ...] = (
+    ("EventSourceArn",), ("FunctionName",), ("StartingPosition",), ("FilterCriteria",), ("FunctionResponseTypes",),
+    ("DestinationConfig", "OnFailure"), ("Name",),
+)  # fmt: skip
+_SAMPLES: Mapping[str | int, object] = {  # legal wherever the field is, beside any other fields
+    **dict.fromkeys(NUMBERS, 1),
+    **dict.fromkeys(FLAGS, False),
+    "MaximumRecordAgeInSeconds": 60,
+    "MaximumConcurrency": 2,
+    "MinimumPollers": 2,
+    "MaximumPollers": 200,
+    "TumblingWindowInSeconds": 0,
+    "FunctionName": "function",
+    "StartingPosition": "LATEST",
+    "Destination": "arn:aws:sqs:us-east-1:000000000000:failed",
+    "Pattern": '{"eventName":["x"]}',
+    "FunctionResponseTypes": "ReportBatchItemFailures",
+    "Metrics": "EventCount",
+    "KMSKeyArn": "",
+}
+_SOURCES = {
+    SourceKind.SQS: "arn:aws:sqs:us-east-1:000000000000:queue",
+    SourceKind.KINESIS: "arn:aws:kinesis:us-east-1:000000000000:stream/stream",
+    SourceKind.DYNAMODB: "arn:aws:dynamodb:us-east-1:000000000000:table/t/stream/2026-01-01T00:00:00.000",
+}
+_OURS = {"Name", "Handler", "Poller"}
+_CONSUMER = "/consumer/"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One thing to tell. `where` is a mapping, a field or a resource; `complete`: nothing is missing for it."""
+
+    line: int
+    where: str
+    sentence: str
+    complete: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A mapping as it was found: AWS's fields with their values, `lines` where each stands, and sentences that
+    shall stand above it. `function` is the template's name of the function, where it is in the template, `timeout`
+    its seconds, and `target` what shall be called in its place, "" for the function itself.
+    """
+
+    name: str
+    line: int
+    fields: dict[str, Value]
+    lines: Mapping[str, int] = field(default_factory=dict)
+    comments: tuple[str, ...] = ()
+    kind: SourceKind | None = None
+    function: str | None = None
+    timeout: Value = None
+    target: str = ""
+
+    def note(self, path: Path, sentence: str, *, complete: bool = False) -> Note:
+        """A note about one of its fields."""
+        line = self.lines.get(str(path[0]), self.line) if path else self.line
+        return Note(line, dotted((self.name, *path)), sentence, complete)
+
+
+class Judge:
+    """Takes drafts one after the other. `variables` are the environment variables that stand for blanks, each with
+    the reason; `notes` is everything there is to tell, in the order in which it was found.
+    """
+
+    def __init__(self) -> None:
+        self.variables: dict[str, str] = {}
+        self.notes: list[Note] = []
+        self._names: set[str] = set()
+        self._targets: list[tuple[Value, Value]] = []
+
+    def judge(self, draft: Draft) -> Draft | None:
+        """The draft as it can be written, every blank with its variable; None where it is left out."""
+        draft = replace(draft, name=self._free_name(draft.name), fields=dict(draft.fields))
+        for name in sorted(_OURS & draft.fields.keys()):
+            self.notes.append(draft.note((name,), f"not taken: {name} is not a field of an event source mapping"))
+            del draft.fields[name]
+        if draft.target:
+            draft.fields["FunctionName"] = draft.target
+        if draft.timeout is not None:
+            draft.fields["Handler"] = {"TimeoutInSeconds": draft.timeout}
+        for name, value in draft.fields.items():
+            draft.fields[name] = _typed(name, _shaped(name, value))
+        self._without_consumer(draft)
+        for name in ("ProvisionedPollerConfig", "MetricsConfig", "Tags"):
+            value = draft.fields.get(name)
+            if isinstance(value, Text):  # a variable cannot hold a map
+                self.notes.append(draft.note((name,), f"not taken: {value.blanks[0].why}"))
+                del draft.fields[name]
+        if not self._lawful(draft):
+            return None
+        pair = (draft.fields["EventSourceArn"], draft.fields["FunctionName"])
+        if pair in self._targets:
+            self.notes.append(draft.note((), "not written: another mapping has this source and this function"))
+            return None
+        self._targets.append(pair)
+        for name, value in draft.fields.items():
+            draft.fields[name] = self._named(draft, name, value)
+        return draft
+
+    def _free_name(self, wanted: str) -> str:
+        clean = re.sub(r"[^A-Za-z0-9._-]+", "-", wanted)[:120].strip("-") or "mapping"
+        number, name = 1, clean
+        while name in self._names:
+            number += 1
+            name = f"{clean}-{number}"
+        self._names.add(name)
+        return name
+
+    def _without_consumer(self, draft: Draft) -> None:
+        """KIN-5: a consumer's ARN is that of its stream with something behind it."""
+        arn = draft.fields.get("EventSourceArn")
+        if isinstance(arn, str) and ":kinesis:" in arn and _CONSUMER in arn:
+            draft.fields["EventSourceArn"] = arn.partition(_CONSUMER)[0]
+        elif isinstance(arn, Text) and any(_CONSUMER in part for part in arn.parts if isinstance(part, str)):
+            place = next(i for i, part in enumerate(arn.parts) if isinstance(part, str) and _CONSUMER in part)
+            last = str(arn.parts[place]).partition(_CONSUMER)[0]
+            kept = (*arn.parts[:place], last) if last else arn.parts[:place]
+            draft.fields["EventSourceArn"] = Text(kept)
+        else:
+            return
+        sentence = "enhanced fan-out is not part of this version: written is the ARN of the consumer's stream"
+        self.notes.append(draft.note(("EventSourceArn",), sentence))
+
+    def _lawful(self, draft: Draft) -> bool:
+        """Takes out what the rules of a mapping refuse; False where that cannot be done."""
+        while True:
+            blanks: list[Path] = []
+            sampled = {name: _sampled(value, (name,), draft, blanks) for name, value in draft.fields.items()}
+            parsed = parse_mapping({"Name": draft.name, **sampled})
+            found = parsed.problems if isinstance(parsed, Invalid) else ()
+            problems = [problem for problem in found if not any(_within(problem.path, path) for path in blanks)]
+            if not problems:
+                return self._calls_lambda(draft, sampled["FunctionName"])
+            vital = [problem for problem in problems if _vital(problem)]
+            if vital:
+                problem = vital[0]
+                self.notes.append(draft.note(problem.path, f"the mapping is not written: {problem.detail}"))
+                return False
+            for problem in problems:
+                if not _take_out(draft.fields, problem.path):
+                    self.notes.append(draft.note(problem.path, f"the mapping is not written: {problem.detail}"))
+                    return False
+                self.notes.append(draft.note(problem.path, f"not taken: {problem.detail}"))
+
+    def _calls_lambda(self, draft: Draft, target: object) -> bool:
+        """A template must not make this machine run commands: what it calls a function is one of Lambda."""
+        if draft.target or isinstance(parse_target(target), LambdaTarget):
+            return True
+        sentence = f"the mapping is not written: {quote(target)} is not the name of a Lambda function"
+        self.notes.append(draft.note(("FunctionName",), sentence))
+        return False
+
+    def _named(self, draft: Draft, name: str, value: Value) -> Value:
+        """The value, each blank with a variable of its own."""
+
+        def change(text: Text) -> Text:
+            return Text(tuple(naming(part) if isinstance(part, Blank) else part for part in text.parts))
+
+        def naming(part: Blank) -> Blank:
+            known = part.variable
+            variable = self._variable(known or f"{draft.name}_{name}", part.why)
+            if variable not in self.variables:
+                self.variables[variable] = part.why
+                sentence = f"set the environment variable {variable}: {part.why}"
+                self.notes.append(draft.note((name,), sentence, complete=bool(part.default)))
+            return replace(part, variable=variable)
+
+        return with_texts(value, change)
+
+    def _variable(self, wanted: str, why: str) -> str:
+        """Never one that the system, a shell or AWS's tools give a meaning of their own, but for the region."""
+        if wanted not in {"AWS_REGION", "AWS_ACCOUNT_ID", "AWS_PARTITION"}:
+            words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", wanted[:100])
+            wanted = re.sub(r"[^A-Z0-9]+", "_", words.upper()).strip("_")
+            if "_" not in wanted or wanted.startswith("AWS_") or wanted[0].isdigit():
+                wanted = f"TEMPLATE_{wanted or 'VALUE'}"
+        number, name = 1, wanted
+        while self.variables.get(name, why) != why:
+            number += 1
+            name = f"{wanted}_{number}"
+        return name
+
+
+def _shaped(name: str, value: Value) -> Value:
+    """A text that stands for a list or a map, put where the text in it would stand: a variable holds only text."""
+    if isinstance(value, Text):
+        shapes: dict[str, Value] = {
+            "FilterCriteria": {"Filters": [{"Pattern": value}]},
+            "DestinationConfig": {"OnFailure": {"Destination": value}},
+            "ScalingConfig": {"MaximumConcurrency": value},
+            "FunctionResponseTypes": [value],
+        }
+        return shapes.get(name, value)
+    if not isinstance(value, dict):
+        return value
+    filters, failure = value.get("Filters"), value.get("OnFailure")
+    if name == "FilterCriteria" and isinstance(filters, Text | list):
+        return value | {
+            "Filters": [_filter(member) for member in (filters if isinstance(filters, list) else [filters])]
+        }
+    if name == "DestinationConfig" and isinstance(failure, Text):
+        return value | {"OnFailure": {"Destination": failure}}
+    return value
+
+
+def _filter(value: Value) -> Value:
+    """A pattern's line breaks are between its words, never in them: JSON has none in a text."""
+    if isinstance(value, Text):
+        return {"Pattern": value}
+    pattern = value.get("Pattern") if isinstance(value, dict) else None
+    if isinstance(value, dict) and isinstance(pattern, str):
+        return value | {"Pattern": re.sub(r"[ \t\r]*\n\s*", " ", pattern).strip()}
+    return value
+
+
+def _typed(name: str, value: Value) -> Value:
+    """Numbers and flags that a template may write as texts, as CloudFormation takes them."""
+    match value:
+        case dict():
+            return {key: _typed(key, member) for key, member in value.items()}
+        case str() if name in _WHOLE and re.fullmatch(r"-?[0-9]{1,18}", value):
+            return int(value)
+        case str() if name in NUMBERS and re.fullmatch(r"[0-9]{1,18}(\.[0-9]{1,9})?", value):
+            return float(value) if "." in value else int(value)
+        case str() if name in FLAGS and value.lower() in {"true", "false"}:
+            return value.lower() == "true"
+        case float() if name in NUMBERS and value.is_integer():
+            return int(value)
+        case _:
+            return value
+
+
+def _sampled(value: Value, path: Path, draft: Draft, blanks: list[Path]) -> object:
+    """The value with something legal in the place of each text with blanks, whose paths are noted."""
+    match value:
+        case dict():
+            return {key: _sampled(member, (*path, key), draft, blanks) for key, member in value.items()}
+        case list():
+            return [_sampled(member, (*path, index), draft, blanks) for index, member in enumerate(value)]
+        case Text():
+            blanks.append(path)
+            if path == ("EventSourceArn",):
+                return value.sample or _SOURCES[draft.kind or _guess(draft)]
+            name = next(part for part in reversed(path) if isinstance(part, str))
+            return _SAMPLES.get(name, value.sample) if value.whole else value.sample
+        case _:
+            return value
+
+
+def _guess(draft: Draft) -> SourceKind:
+    """The kind of a source of which nothing is known: only streams have a StartingPosition."""
+    return SourceKind.KINESIS if "StartingPosition" in draft.fields else SourceKind.SQS
+
+
+def _within(path: Path, around: Path) -> bool:
+    return path[: len(around)] == around
+
+
+def _vital(problem: FieldProblem) -> bool:
+    inside_functions = str(problem.path[0]).startswith("Fn::")  # properties from elsewhere: nobody knows which
+    return inside_functions or any(_within(problem.path, path) for path in _VITAL)
+
+
+def _take_out(fields: dict[str, Value], path: Path) -> bool:
+    """Takes out the innermost named part of a path; False if it is not there."""
+    within: Value = fields
+    around: dict[str, Value] | None = None
+    last = ""
+    for part in path:
+        if not isinstance(within, dict) or part not in within:
+            break
+        around, last = within, str(part)
+        within = within[last]
+    if around is None:
+        return False
+    del around[last]
+    return True
