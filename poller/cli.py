@@ -22,6 +22,7 @@ from poller.version import __version__
 
 if TYPE_CHECKING:
     from poller.check import Finding
+    from poller.import_file import Imported
 
 DEFAULT_FILE = "poller.yaml"
 DEFAULT_STATUS_URL = "http://127.0.0.1:9465"
@@ -165,6 +166,22 @@ def status(url: str, *, as_json: bool) -> None:
 
 
 @commands.command()
+@_file
+def iam(path: Path) -> None:
+    """Print the least-privilege IAM policy of this configuration.
+
+    It allows what a run asks AWS for, on the sources, functions and destinations of the file. Not in it, because
+    the file does not tell: the keys of what is encrypted (kms:Decrypt for a source, kms:GenerateDataKey too for a
+    destination).
+    """
+    from poller.config import load
+    from poller.iam import make_policy
+    from poller.settings import environment
+
+    click.echo(json.dumps(make_policy(load(path, environment()).mappings), indent=2))
+
+
+@commands.command()
 def schema() -> None:
     """Print the JSON Schema of poller.yaml, for editors.
 
@@ -241,6 +258,87 @@ def checkpoint_export(path: Path, name: str | None) -> None:
 
     for item in checkpoint.items(load(path, environment()), name):
         click.echo(json.dumps(item))
+
+
+@commands.group("import")
+def import_() -> None:
+    """Make a poller.yaml of what there is on AWS.
+
+    It goes to standard output. Each field that could not be taken, and each value that the file does not tell, is
+    told on standard error with its line; what is not told becomes an environment variable. Exit code 0, 1 when
+    something is missing, 2 for a file that cannot be read.
+    """
+
+
+_from_file = click.argument("file", type=click.Path(path_type=Path))
+_parameters = click.option(
+    "--parameter", "parameters", metavar="NAME=VALUE", multiple=True,
+    help="The value of a template's parameter, or of AWS::Region, AWS::AccountId and the like.",
+)  # fmt: skip
+_local = click.option(
+    "--local", is_flag=True, help="Call the code of Python functions in this process, not the functions on Lambda."
+)
+_output = click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the file here.")
+_force = click.option("--force", is_flag=True, help="Replace the file if it is there.")
+
+
+@import_.command("sam")
+@_from_file
+@_parameters
+@_local
+@_output
+@_force
+def import_sam(file: Path, parameters: tuple[str, ...], output: Path | None, *, local: bool, force: bool) -> None:
+    """From a template of SAM: the events of its functions, and its event source mappings."""
+    from poller.import_file import import_template
+
+    _imported(import_template(file, _named_values(parameters), sam=True, local=local), output, force=force)
+
+
+@import_.command("cloudformation")
+@_from_file
+@_parameters
+@_local
+@_output
+@_force
+def import_cloudformation(
+    file: Path, parameters: tuple[str, ...], output: Path | None, *, local: bool, force: bool
+) -> None:
+    """From a template of CloudFormation: its event source mappings."""
+    from poller.import_file import import_template
+
+    _imported(import_template(file, _named_values(parameters), sam=False, local=local), output, force=force)
+
+
+@import_.command("aws")
+@_from_file
+@_output
+@_force
+def import_aws(file: Path, output: Path | None, *, force: bool) -> None:
+    """From the output of `aws lambda list-event-source-mappings`, or get-event-source-mapping."""
+    from poller.import_file import import_listing
+
+    _imported(import_listing(file), output, force=force)
+
+
+def _named_values(parameters: tuple[str, ...]) -> dict[str, str]:
+    for parameter in parameters:
+        if "=" not in parameter:
+            raise click.UsageError(f"--parameter {parameter[:60]!r}: write NAME=VALUE.")
+    return dict(parameter.split("=", 1) for parameter in parameters)
+
+
+def _imported(imported: "Imported", output: Path | None, *, force: bool) -> None:
+    from poller.import_file import save
+
+    for line in imported.lines:
+        click.echo(line, err=True)
+    if imported.text and output is not None:
+        save(imported.text, output, force=force)
+    elif imported.text:
+        click.echo(imported.text, nl=False)
+    if not imported.complete:
+        raise SystemExit(1)
 
 
 def _credentials_for_play(aws: str | None) -> None:
