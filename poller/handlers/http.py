@@ -23,8 +23,8 @@ from poller.core.model import InvocationResult, NotInvoked
 from poller.core.payload import serialise
 from poller.errors import ConfigurationError
 from poller.handlers import signature
+from poller.handlers.callables import RESPONSE_LIMIT
 from poller.handlers.http_answer import place, refused, response, too_large
-from poller.handlers.python import RESPONSE_LIMIT
 from poller.ports import Invocation
 from poller.settings import environment
 from poller.telling import one_line

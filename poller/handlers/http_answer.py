@@ -13,7 +13,7 @@ from typing import Final
 from yarl import URL
 
 from poller.core.model import FunctionError, InvocationResult, NotInvoked, Succeeded, Throttled
-from poller.handlers.python import RESPONSE_LIMIT
+from poller.handlers.callables import RESPONSE_LIMIT
 from poller.telling import one_line
 
 _THROTTLED: Final = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}

@@ -18,6 +18,7 @@ from poller.core.mapping import EventSourceMapping, HandlerSettings, SourceArn
 from poller.core.model import SourceKind
 from poller.handlers.targets import make_handler
 from poller.ports import Handler
+from tests.contract.hook import serve_hook
 
 
 class Kit(Protocol):
@@ -96,6 +97,33 @@ class PythonKit:
         return Path(f"{mark}.ended").exists()
 
 
+class HttpKit:
+    """`http://…`; what a status says of an error is all that is known of it."""
+
+    name = "http"
+    throttles = True
+    tells_errors = False
+    takes_bytes = True
+    has_context = True
+
+    @contextlib.asynccontextmanager
+    async def serving(
+        self, folder: Path, *, timeout: float = 60.0, concurrency: int = 2
+    ) -> AsyncIterator[Handler]:
+        async with serve_hook() as url, started(make_mapping(url, timeout, concurrency)) as handler:
+            yield handler
+
+    @contextlib.asynccontextmanager
+    async def unreachable(self, folder: Path) -> AsyncIterator[Handler]:
+        async with serve_hook() as url:
+            pass
+        async with started(make_mapping(url)) as handler:
+            yield handler
+
+    def has_ended(self, mark: Path) -> bool:
+        return Path(f"{mark}.ended").exists()
+
+
 def process_is_gone(mark: Path) -> bool:
     """For targets whose calls run in processes that are killed."""
     try:
@@ -105,4 +133,4 @@ def process_is_gone(mark: Path) -> bool:
     return False
 
 
-KITS: tuple[Kit, ...] = (PythonKit(),)
+KITS: tuple[Kit, ...] = (PythonKit(), HttpKit())

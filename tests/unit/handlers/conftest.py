@@ -1,6 +1,7 @@
 """What the tests of the handlers share."""
 
 import asyncio
+import os
 from collections.abc import Callable
 
 import pytest
@@ -18,6 +19,13 @@ def pytest_asyncio_loop_factories(config, item):
     if item.path.name in {"test_http.py", "test_http_connections.py"}:
         return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.new_event_loop}
+
+
+@pytest.fixture(autouse=True)
+def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from poller.core.mapping import EventSourceMapping
 from poller.core.model import FunctionError, Instant, NotInvoked, Succeeded, Throttled
 from poller.errors import ConfigurationError
 from poller.handlers import http
+from poller.handlers.callables import RESPONSE_LIMIT
 from poller.handlers.http import HttpHandler
-from poller.handlers.python import RESPONSE_LIMIT
 from poller.ports import Invocation
 from tests.unit.handlers.http_rig import answer_of, facing, handling, invocation, until
 from tests.unit.handlers.http_server import Line, always, bomb, raw, target

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from poller.core.model import FunctionError, NotInvoked, Succeeded, Throttled
+from poller.handlers.callables import RESPONSE_LIMIT
 from poller.handlers.http_answer import place, refused, response, seconds_asked
-from poller.handlers.python import RESPONSE_LIMIT
 from tests.unit.handlers.http_server import bomb
 
 NOW = 1_700_000_000.0

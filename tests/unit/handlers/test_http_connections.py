@@ -4,7 +4,6 @@ import asyncio
 import base64
 import os
 import sys
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,14 +13,6 @@ from poller.errors import ConfigurationError
 from poller.handlers.http import HttpHandler
 from tests.unit.handlers.http_rig import facing, handling, invocation, until
 from tests.unit.handlers.http_server import CERTS, Line, always, target
-
-
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in os.environ:
-        if name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    return
 
 
 def open_connections(handler: HttpHandler) -> int:
