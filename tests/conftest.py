@@ -1,57 +1,82 @@
-"""Fixtures for every test that needs AWS on this machine; each server starts once a session (and xdist worker).
+"""Fixtures for every test that needs AWS on this machine; each server starts once a run, when first needed.
 
-The fixtures named after servers are URLs; `sqs_client` makes boto3 clients for them.
+The fixtures named after servers are URLs; `sqs_client` makes boto3 clients for them. All workers share the
+servers: a test gives what it makes a name that no other test has, and counts on nothing that others may change.
 """
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from tests.servers import harness
+from tests.servers import clients, harness, keeper
+
+_STARTED = pytest.StashKey[str]()
 
 
-def _url_of(server: harness.Server) -> Iterator[str]:
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Under xdist: the keeper is the controller's, and each worker is told of it."""
+    node.workerinput["keeper"] = _keeper(node.config)
+
+
+def _keeper(config: pytest.Config) -> str:
+    """The way to the keeper of this run, which starts when first asked for and ends with the run."""
+    if hasattr(config, "workerinput"):
+        return str(config.workerinput["keeper"])
+    if _STARTED not in config.stash:
+        stack = contextlib.ExitStack()
+        config.stash[_STARTED] = stack.enter_context(keeper.kept())
+        config.add_cleanup(stack.close)
+    return config.stash[_STARTED]
+
+
+def _url_of(server: harness.Server, config: pytest.Config, *, required: bool = True) -> str:
     try:
-        harness.install(server)
+        return keeper.url_of(server, _keeper(config))
     except harness.ServerMissing as missing:
-        if os.environ.get("CI"):
+        if required and os.environ.get("CI"):
             pytest.fail(f"SERVER MISSING, and in CI it must be there: {missing}")
         pytest.skip(f"SERVER MISSING, nothing was tested against it: {missing}")
-    with harness.running(server) as url:
-        yield url
 
 
 @pytest.fixture(scope="session")
-def embedded_aws() -> Iterator[str]:
+def embedded_aws(pytestconfig: pytest.Config) -> str:
     """The embedded AWS in a process of its own."""
-    yield from _url_of(harness.EMBEDDED)
+    return _url_of(harness.EMBEDDED, pytestconfig)
 
 
 @pytest.fixture(scope="session")
-def ministack() -> Iterator[str]:
-    yield from _url_of(harness.MINISTACK)
+def ministack(pytestconfig: pytest.Config) -> str:
+    return _url_of(harness.MINISTACK, pytestconfig)
 
 
 @pytest.fixture(scope="session")
-def moto_server() -> Iterator[str]:
-    yield from _url_of(harness.MOTO)
+def moto_server(pytestconfig: pytest.Config) -> str:
+    return _url_of(harness.MOTO, pytestconfig)
 
 
 @pytest.fixture(scope="session")
-def roto_server() -> Iterator[str]:
-    yield from _url_of(harness.ROTO)
+def roto_server(pytestconfig: pytest.Config) -> str:
+    return _url_of(harness.ROTO, pytestconfig)
 
 
 @pytest.fixture(scope="session")
-def kinesis_local() -> Iterator[str]:
-    yield from _url_of(harness.KINESIS_LOCAL)
+def kinesis_local(pytestconfig: pytest.Config) -> str:
+    return _url_of(harness.KINESIS_LOCAL, pytestconfig)
 
 
 @pytest.fixture(scope="session")
-def kinesalite() -> Iterator[str]:
-    yield from _url_of(harness.KINESALITE)
+def kinesalite(pytestconfig: pytest.Config) -> str:
+    return _url_of(harness.KINESALITE, pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def dynamodb_local(pytestconfig: pytest.Config) -> str:
+    """DynamoDB Local where there is a JDK. Its licence is not for everybody: it may be missing in CI, too."""
+    return _url_of(harness.DYNAMODB_LOCAL, pytestconfig, required=False)
 
 
 @pytest.fixture
@@ -60,7 +85,7 @@ def sqs_client() -> Iterator[Callable[..., Any]]:
     made: list[Any] = []
 
     def make(url: str, **config: Any) -> Any:
-        made.append(harness.sqs_client(url, **config))
+        made.append(clients.sqs_client(url, **config))
         return made[-1]
 
     yield make

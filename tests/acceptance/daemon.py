@@ -13,6 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,11 @@ def write(folder: Path, *mappings: dict[str, Any], handlers: str, **settings: An
     }
     (folder / "poller.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
     (folder / "handlers.py").write_text(handlers)
+
+
+def own(what: str) -> str:
+    """A name that no other test has, in no other process either: they share the servers."""
+    return f"{what}-{uuid.uuid4().hex[:12]}"
 
 
 def make_queue(

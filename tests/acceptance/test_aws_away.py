@@ -17,7 +17,7 @@ EACH = 15.0  # seconds of each way to be away
 def test_a_minute_without_aws(embedded_aws: str, sqs_client: Any, tmp_path: Path) -> None:
     """API-16, SQS-26: nothing lost, /livez names the mapping after its deadline, work resumes within 5 s."""
     client = sqs_client(embedded_aws)
-    queue = daemon.make_queue(client, f"away-{tmp_path.name}")
+    queue = daemon.make_queue(client, daemon.own("away"))
     with in_front_of(embedded_aws) as proxy:
         daemon.write(
             tmp_path,

@@ -82,9 +82,9 @@ def test_every_misbehaviour_is_an_outcome_and_the_neighbour_goes_on(
     """SQS-21, INV-2, INV-5, SUR-5: nothing deleted, the right outcome counted, another mapping unharmed."""
     client = sqs_client(embedded_aws)
     queues = {
-        name: daemon.make_queue(client, f"bad-{name}-{tmp_path.name}", visibility=2, dead=2) for name in OUTCOMES
+        name: daemon.make_queue(client, daemon.own(f"bad-{name}"), visibility=2, dead=2) for name in OUTCOMES
     }
-    good = daemon.make_queue(client, f"good-{tmp_path.name}")
+    good = daemon.make_queue(client, daemon.own("good"))
     daemon.write(
         tmp_path,
         *(mapping(name, queue) for name, queue in queues.items()),
@@ -123,8 +123,8 @@ def test_a_handler_that_blocks_the_loop_is_named_and_heartbeats_go_on(
 ) -> None:
     """SQS-9: with Poller.Heartbeat the receipts outlive a loop blocked for longer than the visibility timeout."""
     client = sqs_client(embedded_aws)
-    blocked = daemon.make_queue(client, f"blocks-{tmp_path.name}", visibility=2)
-    good = daemon.make_queue(client, f"beside-{tmp_path.name}")
+    blocked = daemon.make_queue(client, daemon.own("blocks"), visibility=2)
+    good = daemon.make_queue(client, daemon.own("beside"))
     daemon.write(
         tmp_path,
         mapping("blocks", blocked, Poller={"Heartbeat": True}, Handler={"TimeoutInSeconds": 20}),
@@ -161,7 +161,7 @@ def test_both_signals_end_it_cleanly_at_rest(
 ) -> None:
     """API-8: at rest a stop takes no longer than the long poll, with exit code 0."""
     client = sqs_client(embedded_aws)
-    queue = daemon.make_queue(client, f"rest-{tmp_path.name}")
+    queue = daemon.make_queue(client, daemon.own("rest"))
     daemon.write(tmp_path, mapping("good", queue), handlers=HANDLERS)
     with daemon.running(tmp_path, daemon.environment(embedded_aws)) as running:
         running.ready()

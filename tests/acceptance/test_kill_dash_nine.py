@@ -53,8 +53,8 @@ def test_twenty_kills_lose_nothing_and_keep_order(embedded_aws: str, sqs_client:
     chance = random.Random(seed)
     print(f"seed {seed}")
     # a crash costs every message of its batch a receive, and so does a kill: the limit leaves room for both
-    orders = daemon.make_queue(client, f"kill-{tmp_path.name}-{seed}", visibility=3, dead=30)
-    pay = daemon.make_queue(client, f"kill-{tmp_path.name}-{seed}.fifo", visibility=3, dead=30)
+    orders = daemon.make_queue(client, daemon.own("kill"), visibility=3, dead=30)
+    pay = daemon.make_queue(client, daemon.own("kill") + ".fifo", visibility=3, dead=30)
     numbers = range(1, STANDARD + 1)
     daemon.send(client, orders["url"], [f'{{"n": {n}, "kind": "{kind_of(n)}"}}' for n in numbers])
     # a poison record blocks its group until the queue gives it up: let it be the last of its group

@@ -89,7 +89,7 @@ def test_a_standard_queue_of_another_server(
     """GEN-5, SQS-20, SQS-21, SQS-25, PBR-4, PBR-10: sent is handled plus dead, and counts tell each attempt."""
     url = request.getfixturevalue(server)
     client = sqs_client(url)
-    queue = daemon.make_queue(client, f"job-{tmp_path.name}", visibility=3, dead=RECEIVES)
+    queue = daemon.make_queue(client, daemon.own("job"), visibility=3, dead=RECEIVES)
     kinds = {n: "poison" if n % 31 == 0 else "flaky" if n % 7 == 0 else "ok" for n in range(1, 81)} | {40: "crash"}
     daemon.send(client, queue["url"], [json.dumps({"n": n, "kind": kind}) for n, kind in kinds.items()])
 
@@ -119,7 +119,7 @@ def test_a_standard_queue_of_another_server(
 def test_a_fifo_queue_of_another_server(ministack: str, sqs_client: Any, tmp_path: Path) -> None:
     """FIFO-1, FIFO-3, FIFO-5, FIFO-7, SQS-42: every group in order, failures and dead letters included."""
     client = sqs_client(ministack)
-    queue = daemon.make_queue(client, f"job-{tmp_path.name}.fifo", visibility=3, dead=RECEIVES)
+    queue = daemon.make_queue(client, daemon.own("job") + ".fifo", visibility=3, dead=RECEIVES)
     numbers = range(1, 121)
     last = {n % GROUPS: n for n in numbers}
     # the last of every other group is poison: it holds its group up, and nobody waits behind it
@@ -154,7 +154,7 @@ def test_a_message_arrives_as_lambda_gets_it(
     """SQS-40, SQS-41, SQS-43, SQS-44, SQS-45: attributes of every type, custom suffixes, and none at all."""
     url = request.getfixturevalue(server)
     client = sqs_client(url)
-    queue = daemon.make_queue(client, f"shape-{tmp_path.name}")
+    queue = daemon.make_queue(client, daemon.own("shape"))
     binary = bytes(range(256))
     body = '{"snowman": "☃", "quote": "\\"", "lines": "a\nb"}'
     sent = client.send_message(

@@ -26,7 +26,7 @@ def test_nothing_is_received_beyond_free_slots(embedded_aws: str, sqs_client: An
     What was received early would wait longer than its visibility and come again with a higher count.
     """
     client = sqs_client(embedded_aws)
-    queue = daemon.make_queue(client, f"permits-{tmp_path.name}", visibility=3)
+    queue = daemon.make_queue(client, daemon.own("permits"), visibility=3)
     daemon.send(client, queue["url"], [str(n) for n in range(500)])
     daemon.write(
         tmp_path,
@@ -57,7 +57,7 @@ def test_nothing_is_received_beyond_free_slots(embedded_aws: str, sqs_client: An
 def test_idle_costs_one_long_poll(embedded_aws: str, sqs_client: Any, tmp_path: Path) -> None:
     """SQS-1, SQS-5, SUR-18: an idle mapping has exactly one receive in flight."""
     client = sqs_client(embedded_aws)
-    queue = daemon.make_queue(client, f"idle-{tmp_path.name}")
+    queue = daemon.make_queue(client, daemon.own("idle"))
     daemon.write(
         tmp_path,
         {"Name": "idle", "EventSourceArn": queue["arn"], "FunctionName": "python:handlers:slow"},

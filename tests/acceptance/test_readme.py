@@ -22,7 +22,7 @@ from poller.config import Configuration, parse
 from poller.core.model import SourceKind
 from poller.testing import EmbeddedAws
 from tests.acceptance import daemon
-from tests.servers import harness
+from tests.servers import clients
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 BASH = "/bin/bash"
@@ -132,7 +132,7 @@ async def test_the_python_shown_works(tmp_path: Path, monkeypatch: pytest.Monkey
     async with EmbeddedAws(region="eu-west-1", account="123456789012") as aws:
         for name, value in daemon.environment(aws.url).items():
             monkeypatch.setenv(name, value)
-        client = harness.sqs_client(aws.url)
+        client = clients.sqs_client(aws.url)
 
         def fill(letter: str) -> None:
             for queue in ("orders", "payments.fifo"):

@@ -58,7 +58,7 @@ def test_sigterm_finishes_what_runs_and_gives_the_rest_back(
 ) -> None:
     """API-8, SQS-2: running handlers finish and are deleted, everything else is visible at once, exit code 0."""
     client = sqs_client(embedded_aws)
-    queue = daemon.make_queue(client, f"stop-{tmp_path.name}", visibility=300)
+    queue = daemon.make_queue(client, daemon.own("stop"), visibility=300)
     daemon.send(client, queue["url"], [str(n) for n in range(20)])
     daemon.write(tmp_path, mapping(queue, "two_seconds"), handlers=HANDLERS, ShutdownTimeoutInSeconds=15)
     with daemon.running(tmp_path, daemon.environment(embedded_aws)) as running:
@@ -75,7 +75,7 @@ def test_the_deadline_gives_back_what_a_handler_still_holds(
 ) -> None:
     """API-8: past the stop deadline the work is abandoned and given back, exit code 3."""
     client = sqs_client(embedded_aws)
-    queue = daemon.make_queue(client, f"abandon-{tmp_path.name}", visibility=300)
+    queue = daemon.make_queue(client, daemon.own("abandon"), visibility=300)
     daemon.send(client, queue["url"], ["one"])
     daemon.write(tmp_path, mapping(queue, "for_ever"), handlers=HANDLERS, ShutdownTimeoutInSeconds=3)
     with daemon.running(tmp_path, daemon.environment(embedded_aws)) as running:
@@ -89,7 +89,7 @@ def test_the_deadline_gives_back_what_a_handler_still_holds(
 def test_a_second_ctrl_c_ends_it_at_once(embedded_aws: str, sqs_client: Any, tmp_path: Path) -> None:
     """API-8: who presses twice does not wait; exit code 3."""
     client = sqs_client(embedded_aws)
-    queue = daemon.make_queue(client, f"twice-{tmp_path.name}", visibility=300)
+    queue = daemon.make_queue(client, daemon.own("twice"), visibility=300)
     daemon.send(client, queue["url"], ["one"])
     daemon.write(tmp_path, mapping(queue, "for_ever"), handlers=HANDLERS, ShutdownTimeoutInSeconds=300)
     with daemon.running(tmp_path, daemon.environment(embedded_aws)) as running:
@@ -106,7 +106,7 @@ def test_one_wish_told_twice_is_no_second_one(
 ) -> None:
     """API-8: `timeout` signals the process and its group; runners pass on what the terminal has sent as well."""
     client = sqs_client(embedded_aws)
-    queue = daemon.make_queue(client, f"echo-{tmp_path.name}", visibility=300)
+    queue = daemon.make_queue(client, daemon.own("echo"), visibility=300)
     daemon.send(client, queue["url"], ["one"])
     daemon.write(tmp_path, mapping(queue, "two_seconds"), handlers=HANDLERS, ShutdownTimeoutInSeconds=10)
     with daemon.running(tmp_path, daemon.environment(embedded_aws)) as running:
@@ -124,7 +124,7 @@ def test_two_signals_end_it_while_a_handler_blocks_the_event_loop(
 ) -> None:
     """API-8: whoever stops it does not depend on the handlers; exit code 3."""
     client = sqs_client(embedded_aws)
-    queue = daemon.make_queue(client, f"blocked-{tmp_path.name}", visibility=300)
+    queue = daemon.make_queue(client, daemon.own("blocked"), visibility=300)
     daemon.send(client, queue["url"], ["one"])
     daemon.write(tmp_path, mapping(queue, "blocks_the_loop"), handlers=HANDLERS, ShutdownTimeoutInSeconds=300)
     with daemon.running(tmp_path, daemon.environment(embedded_aws)) as running:
@@ -137,7 +137,7 @@ def test_two_signals_end_it_while_a_handler_blocks_the_event_loop(
 def test_drain_ends_when_the_queue_is_empty(embedded_aws: str, sqs_client: Any, tmp_path: Path) -> None:
     """GEN-5: `--drain` works until nothing is visible, in flight or delayed, then ends with 0."""
     client = sqs_client(embedded_aws)
-    queue = daemon.make_queue(client, f"drain-{tmp_path.name}")
+    queue = daemon.make_queue(client, daemon.own("drain"))
     daemon.send(client, queue["url"], [str(n) for n in range(6)])
     client.send_message(QueueUrl=queue["url"], MessageBody="late", DelaySeconds=2)
     daemon.write(tmp_path, mapping(queue, "two_seconds"), handlers=HANDLERS)

@@ -222,7 +222,7 @@ def test_closed_standard_streams_do_no_harm(
     closed: str, embedded_aws: str, sqs_client: Any, tmp_path: Path
 ) -> None:
     """GEN-5: the daemon works without them; its sockets do not get their numbers."""
-    queue = daemon.make_queue(sqs_client(embedded_aws), f"closed-{tmp_path.name}")
+    queue = daemon.make_queue(sqs_client(embedded_aws), daemon.own("closed"))
     daemon.send(sqs_client(embedded_aws), queue["url"], ["one"])
     mapping = {"EventSourceArn": queue["arn"], "FunctionName": FUNCTION}
     daemon.write(tmp_path, mapping, handlers=HANDLERS)
@@ -234,7 +234,7 @@ def test_closed_standard_streams_do_no_harm(
 
 def test_a_busy_port_is_told(embedded_aws: str, sqs_client: Any, tmp_path: Path) -> None:
     """The port's owner is not ours; exit code 1, and the line says which setting to change."""
-    queue = daemon.make_queue(sqs_client(embedded_aws), f"busy-{tmp_path.name}")
+    queue = daemon.make_queue(sqs_client(embedded_aws), daemon.own("busy"))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         daemon.write(
@@ -307,11 +307,14 @@ def test_no_permission_for_a_stream_is_told(arn: str, missed: str, tmp_path: Pat
 
 def test_a_state_file_in_use_is_told(embedded_aws: str, tmp_path: Path) -> None:
     """STR-31: on one file two daemons would both deliver; the second one says whom to stop, the first goes on."""
-    client = boto3.client("kinesis", endpoint_url=embedded_aws, region_name="us-east-1", **KEYS)
+    client, name = (
+        boto3.client("kinesis", endpoint_url=embedded_aws, region_name="us-east-1", **KEYS),
+        daemon.own("s"),
+    )
     with contextlib.closing(client):
-        client.create_stream(StreamName=f"shared-{tmp_path.name}", ShardCount=1)
+        client.create_stream(StreamName=name, ShardCount=1)
     mapping = {
-        "EventSourceArn": f"arn:aws:kinesis:us-east-1:000000000000:stream/shared-{tmp_path.name}",
+        "EventSourceArn": f"arn:aws:kinesis:us-east-1:000000000000:stream/{name}",
         "FunctionName": FUNCTION,
         "StartingPosition": "LATEST",
     }

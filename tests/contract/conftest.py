@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.contract.sqs_deviations import DEVIATIONS, NOT_RUN
-from tests.servers.harness import sqs_client
+from tests.servers.clients import sqs_client
 
 SERVERS = {"embedded": "embedded_aws", "ministack": "ministack", "moto": "moto_server", "roto": "roto_server"}
 GENEROUS = 15.0  # seconds; far above what a healthy server takes, below the 20 s of a poll that nothing wakes

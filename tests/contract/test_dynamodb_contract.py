@@ -5,7 +5,7 @@ What none of them can show (several shards, rollover, trimming, iterators that a
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -25,21 +25,9 @@ from tests.contract.dynamodb_server import (
     put_numbers,
     refused,
 )
-from tests.servers import harness
 
 SERVERS = {"embedded": "embedded_aws", "ministack": "ministack", "dynamodb-local": "dynamodb_local"}
 LATEST = Position(PositionKind.LATEST)
-
-
-@pytest.fixture(scope="session")
-def dynamodb_local() -> Iterator[str]:
-    """DynamoDB Local where there is a JDK. Its licence is not for everybody: it may be missing in CI, too."""
-    try:
-        harness.install(harness.DYNAMODB_LOCAL)
-    except harness.ServerMissing as missing:
-        pytest.skip(f"SERVER MISSING, nothing was tested against it: {missing}")
-    with harness.running(harness.DYNAMODB_LOCAL) as url:
-        yield url
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,5 @@
-"""Servers that others wrote, each in an environment of its own under `.servers/`, for the tests to run against.
-
-    with running(MINISTACK) as url: ...
+"""Servers that others wrote, each in an environment of its own under `.servers/`, for the tests to run against:
+how each is installed and started. keeper.py keeps them while the tests run.
 
 Installing happens once, however many workers and suites ask at the same time. A server that cannot be had
 because there is no package index, or no Node for one that needs it, is `ServerMissing`; every other failure is a
@@ -16,22 +15,16 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import boto3
-import botocore.config
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 READY_DEADLINE = 60.0
-STOP_DEADLINE = 15.0
 START_ATTEMPTS = 5  # a free port may be taken between being found and being used
 # What pip and npm say when they found no index, or one that does not answer or has not got the package.
 _NO_INDEX = (
@@ -83,7 +76,7 @@ KINESIS_LOCAL = Server(
         "KINESIS_MOCK_PLAIN_PORT": "{port}",
         "KINESIS_MOCK_TLS_PORT": "0",
         "LOG_LEVEL": "ERROR",
-        "SHARD_LIMIT": "500",
+        "SHARD_LIMIT": "5000",
         "CREATE_STREAM_DURATION": _QUICK,
         "DELETE_STREAM_DURATION": _QUICK,
         "SPLIT_SHARD_DURATION": _QUICK,
@@ -95,7 +88,7 @@ KINESIS_LOCAL = Server(
 )
 KINESALITE = Server(
     "kinesalite",
-    (*_NODE, "{home}/node_modules/kinesalite/cli.js", "--port", "{port}", "--shardLimit", "500",
+    (*_NODE, "{home}/node_modules/kinesalite/cli.js", "--port", "{port}", "--shardLimit", "5000",
      "--createStreamMs", "5", "--updateStreamMs", "5", "--deleteStreamMs", "5"),
     probe=_KINESIS,
 )  # fmt: skip
@@ -111,6 +104,11 @@ DYNAMODB_LOCAL = Server(
     ),
     probe="DynamoDB_20120810.ListTables",
 )
+
+
+SERVERS: dict[str, Server] = {
+    server.name: server for server in (EMBEDDED, MINISTACK, MOTO, ROTO, KINESIS_LOCAL, KINESALITE, DYNAMODB_LOCAL)
+}
 
 
 def install(server: Server) -> Path:
@@ -132,9 +130,13 @@ def install(server: Server) -> Path:
 
 
 def _install_from_pip(server: Server, home: Path) -> None:
-    _run([sys.executable, "-m", "venv", "--clear", str(home)], server)
-    pip = [str(home / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    _run([*pip, "--require-hashes", "-r", str(server.pinned)], server)
+    """Our own pip does it, and compiles nothing: a server imports a tenth of what its packages hold."""
+    _run([sys.executable, "-m", "venv", "--clear", "--without-pip", str(home)], server)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(home / "bin" / "python")]
+    _run(
+        [*pip, "install", "--quiet", "--no-compile", "--no-deps", "--require-hashes", "-r", str(server.pinned)],
+        server,
+    )
 
 
 def _install_from_npm(server: Server, home: Path) -> None:
@@ -167,27 +169,7 @@ def _run(command: list[str], server: Server) -> None:
 
 
 @contextlib.contextmanager
-def running(server: Server) -> Iterator[str]:
-    """Installs and starts the server on a free port of 127.0.0.1, yields its URL, ends it."""
-    home = install(server)
-    with tempfile.TemporaryDirectory(prefix=f"esm-{server.name}-") as folder:
-        for _ in range(START_ATTEMPTS):
-            with _free_port() as port:
-                process = _start(server, home, port, Path(folder))
-                try:
-                    if _ready(server, process, port):
-                        yield f"http://127.0.0.1:{port}"
-                        return
-                finally:
-                    _stop(process)
-        log = (Path(folder) / "log").read_text(errors="replace")
-        raise RuntimeError(
-            f"{server.name} ended {START_ATTEMPTS} times before it was ready; the last time:\n{log}"
-        )
-
-
-@contextlib.contextmanager
-def _free_port() -> Iterator[int]:
+def free_port() -> Iterator[int]:
     """A port that the system gives to nobody else while the block lasts, and on which the server may yet listen.
 
     Were it only found and let go, another worker's server could get it first, answer the question whether ours
@@ -203,23 +185,24 @@ def _free_port() -> Iterator[int]:
         yield port
 
 
-def _start(server: Server, home: Path, port: int, folder: Path) -> "subprocess.Popen[bytes]":
+def start(server: Server, home: Path, port: int, folder: Path) -> "subprocess.Popen[bytes]":
     values = {"home": str(home), "here": str(HERE), "port": str(port)}
     command = [part.format(**values) for part in server.command]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON"))}
     environment |= {name: value.format(**values) for name, value in server.environment.items()}
     with (folder / "log").open("wb") as log:
         return subprocess.Popen(
-            [sys.executable, str(HERE / "leash.py"), *command],
-            stdin=subprocess.PIPE,
+            command,
+            stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             cwd=folder if server.folder is None else server.folder.format(**values),
             env=environment,
+            start_new_session=True,  # Ctrl-C is for the tests
         )
 
 
-def _ready(server: Server, process: "subprocess.Popen[bytes]", port: int) -> bool:
+def ready(server: Server, process: "subprocess.Popen[bytes]", port: int) -> bool:
     """Waits until it answers; False when the process ended first (its port was taken meanwhile)."""
     headers = {
         "X-Amz-Target": server.probe,
@@ -237,26 +220,3 @@ def _ready(server: Server, process: "subprocess.Popen[bytes]", port: int) -> boo
             return process.poll() is None
         time.sleep(0.05)
     raise RuntimeError(f"no answer on port {port} within {READY_DEADLINE:g} s")
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    assert process.stdin is not None
-    process.stdin.close()
-    try:
-        process.wait(STOP_DEADLINE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def sqs_client(url: str, **config: Any) -> Any:
-    """A boto3 client for the server, without retries unless `config` asks for them."""
-    settings = {"retries": {"total_max_attempts": 1}, "read_timeout": 40, "max_pool_connections": 50} | config
-    return boto3.client(
-        "sqs",
-        endpoint_url=url,
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-        config=botocore.config.Config(**settings),
-    )
