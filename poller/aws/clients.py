@@ -6,7 +6,8 @@ take their endpoint from botocore's rule sets without making an SDK client: one 
 
 import asyncio
 import ssl
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -20,11 +21,11 @@ from botocore.httpsession import ProxyConfiguration, get_cert_path
 from botocore.utils import get_environ_proxies
 
 from poller.aws import errors
-from poller.aws.credentials import CredentialSource
+from poller.aws.credentials import CredentialSource, SharedCredentials
 from poller.aws.http1 import HttpClient
 from poller.aws.wire import Observer, WireClient
 from poller.clock import Clock, SystemClock
-from poller.errors import ConfigurationError
+from poller.errors import ConfigurationError, SourceError
 
 _SDK_TIMEOUTS = {"connect_timeout": 5, "read_timeout": 30}
 
@@ -52,6 +53,9 @@ class AwsClients:
         self._clock = clock or SystemClock()
         self._session = self._make_session()
         self._credentials = CredentialSource(self._make_session)
+        # Loaded, refreshed and read anew in one place, for the SDK's clients too: they would keep the first ones.
+        shared = SharedCredentials(self._credentials, self._clock)
+        self._session.register_component("credential_provider", shared)
         self._stack = AsyncExitStack()
         self._tls: ssl.SSLContext | None = None
         self._wires: dict[tuple[str, str], WireClient] = {}
@@ -117,17 +121,31 @@ class AwsClients:
             client = self._clients.get((service, region, retries))
             if client is not None:
                 return client
+            config = AioConfig(**_SDK_TIMEOUTS, retries={"mode": "standard", "max_attempts": retries})
+            client = await self._stack.enter_async_context(self.own_client(service, region, config))
+            self._clients[service, region, retries] = client
+            return client
+
+    @asynccontextmanager
+    async def own_client(self, service: str, region: str, config: AioConfig) -> AsyncIterator[Any]:
+        """An aiobotocore client with settings of its own, for one user, who closes it. Raises SourceError."""
+        async with AsyncExitStack() as stack:
             try:
-                config = AioConfig(**_SDK_TIMEOUTS, retries={"mode": "standard", "max_attempts": retries})
-                client = await self._stack.enter_async_context(
+                client = await stack.enter_async_context(
                     self._session.create_client(
                         service, region_name=region, endpoint_url=self._endpoint_url, config=config
                     )
                 )
             except (BotoCoreError, OSError, ValueError) as error:
                 raise errors.from_sdk(service, "client", error) from error
-            self._clients[service, region, retries] = client
-            return client
+            yield client
+
+    def refused(self, error: SourceError) -> None:
+        """To be told of a refusal that an SDK client brought: credentials called expired are read anew."""
+        if error.code in errors.EXPIRED_CREDENTIALS:
+            mono = self._clock.now().mono
+            if (held := self._credentials.held(mono)) is not None:
+                self._credentials.reject(held, mono)
 
     def endpoint(self, service: str, region: str) -> str:
         """The service's URL: Settings.EndpointUrl, AWS_ENDPOINT_URL_<SERVICE>, AWS_ENDPOINT_URL, the profile's

@@ -1,4 +1,4 @@
-"""Credentials for the data plane, from aiobotocore's session, which refreshes them before they expire.
+"""Credentials of all clients, from aiobotocore's session, which refreshes them before they expire.
 
 The hot path reads an attribute; the session is asked about twice a minute. When the service calls credentials
 expired, or loading failed, a new session is made: botocore's keeps what it once read from files.
@@ -6,12 +6,16 @@ expired, or loading failed, a new session is made: botocore's keeps what it once
 
 import asyncio
 from collections.abc import Callable
+from typing import Self
 
+from aiobotocore.credentials import AioCredentials
 from aiobotocore.session import AioSession
+from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, ClientError
 
 from poller.aws.errors import no_credentials
 from poller.aws.sigv4 import Credentials
+from poller.clock import Clock
 from poller.errors import SourceError
 
 # How long an answer of the session is used without asking it again; it refreshes minutes before expiry.
@@ -81,3 +85,22 @@ class CredentialSource:
             if part is not None and not (part and part.isascii() and part.isprintable() and " " not in part):
                 raise no_credentials(ValueError("a key or token is empty or has spaces or line breaks in it"))
         return found
+
+
+class SharedCredentials(AioCredentials):  # type: ignore[misc] # the SDK has no types
+    """The same for an SDK client: the "credential_provider" of its session, and what that provides."""
+
+    def __init__(self, source: CredentialSource, clock: Clock) -> None:
+        super().__init__("", "")
+        self._source = source
+        self._clock = clock
+
+    async def load_credentials(self) -> Self:
+        """Asked when a client is made; nothing is looked for yet."""
+        return self
+
+    async def get_frozen_credentials(self) -> ReadOnlyCredentials:
+        """Asked for each call. Raises SourceError(CREDENTIALS)."""
+        mono = self._clock.now().mono
+        found = self._source.held(mono) or await self._source.load(mono)
+        return ReadOnlyCredentials(found.access_key, found.secret_key, found.token, None)

@@ -63,6 +63,8 @@ _TABLE: tuple[tuple[frozenset[str], SourceProblem, str], ...] = (
 
 # Services whose permissions carry another name than the service itself.
 _ACTIONS = {"dynamodbstreams": "dynamodb"}
+# Operations whose permission carries another name than the operation itself.
+_PERMISSIONS = {"Invoke": "InvokeFunction"}
 _CLASSES = {SourceProblem.THROTTLED: "was throttled", SourceProblem.DENIED: "was denied",
             SourceProblem.MISSING: "found nothing there", SourceProblem.SERVER: "failed on the service's side",
             SourceProblem.CREDENTIALS: "was refused for its credentials",
@@ -133,7 +135,8 @@ def refused(service: str, operation: str, host: str, refusal: Refusal) -> Source
     """The error for an answer of the service that is not a success."""
     problem, hint = classify(refusal)
     said = ": ".join(filter(None, (refusal.code or f"HTTP {refusal.status}", refusal.message))).rstrip(".")
-    action = f"{_ACTIONS.get(service, service)}:{operation.removesuffix('Batch')}"
+    permission = _PERMISSIONS.get(operation, operation.removesuffix("Batch"))
+    action = f"{_ACTIONS.get(service, service)}:{permission}"
     sentence = f"{service} {operation} at {host} {_CLASSES[problem]} ({said}). {hint.format(action=action)}"
     return SourceError(problem, sentence.strip(), refusal.code or f"HTTP{refusal.status}")
 

@@ -1,5 +1,5 @@
-"""The embedded AWS: queues, streams, tables, topics and buckets with the real semantics, for tests, the demo and
-the benchmark.
+"""The embedded AWS: queues, streams, tables, topics, buckets and functions with the real semantics, for tests, the
+demo and the benchmark.
 
 In process, for a handler or a loop under test, with a clock that the test moves:
 
@@ -17,13 +17,15 @@ Over HTTP, for any SDK, in this event loop:
         assert aws.service.calls["DeleteMessageBatch"] == 1
         assert aws.kinesis_service.calls["GetRecords"] == 4
         aws.kinesis.empty_pages = 3                     # and other things that AWS does when it likes
+        aws.functions.add("orders", lambda event: {"batchItemFailures": []})        # what Invoke calls
 
 or in a process of its own: `python -m poller.testing --port 4566`, or `async with separate_process() as url`.
 """
 
 from poller.testing.clock import ManualClock
+from poller.testing.functions import FunctionFailed, TooManyRequests
 from poller.testing.process import separate_process
 from poller.testing.server import EmbeddedAws
 from poller.testing.source import FakeQueue
 
-__all__ = ["EmbeddedAws", "FakeQueue", "ManualClock", "separate_process"]
+__all__ = ["EmbeddedAws", "FakeQueue", "FunctionFailed", "ManualClock", "TooManyRequests", "separate_process"]

@@ -18,10 +18,11 @@ import orjson
 from poller.clock import Clock
 from poller.core.model import JsonObject
 from poller.errors import ListenError
-from poller.testing.calls import Answer, AwsError, Dropped, MachineService, Service, Waiting
+from poller.testing.calls import Answer, AwsError, Dropped, MachineService, RestAnswer, Service, Waiting
 from poller.testing.dynamodb import DynamoDb
 from poller.testing.dynamodb_errors import STREAM_THROTTLE, TABLE_THROTTLE
 from poller.testing.faults import Faults
+from poller.testing.functions import Functions
 from poller.testing.kinesis import Kinesis
 from poller.testing.kinesis_errors import THROTTLED
 from poller.testing.rest import RestServices
@@ -32,7 +33,8 @@ from poller.testing.sqs import Sqs
 
 _LARGEST_BODY: Final = 16 * 1024 * 1024
 _REASONS: Final = {200: "OK", 204: "No Content", 400: "Bad Request", 403: "Forbidden", 404: "Not Found",
-                   412: "Precondition Failed", 413: "Content Too Large", 500: "Error"}  # fmt: skip
+                   412: "Precondition Failed", 413: "Content Too Large", 429: "Too Many Requests",
+                   500: "Error"}  # fmt: skip
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -104,6 +106,11 @@ class EmbeddedAws:
         return self.rest.s3
 
     @property
+    def functions(self) -> Functions:
+        """The functions of Lambda; a test adds its own."""
+        return self.rest.functions
+
+    @property
     def faults(self) -> Faults:
         """What the next calls shall meet."""
         return self.service.faults
@@ -127,6 +134,7 @@ class EmbeddedAws:
         if self._server is None:
             return
         self._server.close()
+        await self.functions.close()
         for connection in list(self.connections):
             connection.abort()
         await self._server.wait_closed()
@@ -201,6 +209,7 @@ class _Connection(asyncio.Protocol):
         self._busy = False
         self._last = False
         self._parked: Waiting | None = None
+        self._later: asyncio.Task[RestAnswer] | None = None
         self._behind: deque[_Request] = deque()
 
     # --- the transport ---
@@ -299,8 +308,19 @@ class _Connection(asyncio.Protocol):
                 pass  # nor is anything that was sent behind it
             case Dropped():
                 self.abort()
+            case asyncio.Task():
+                self._later = answer  # the event loop keeps none alive by itself
+                answer.add_done_callback(self._answer_late)
             case (status, told, payload):
                 self._send(self._aws.rest_head(status, len(payload), told) + payload)
+
+    def _answer_late(self, task: asyncio.Task[RestAnswer]) -> None:
+        self._later = None
+        if task.cancelled():
+            self.abort()
+        else:
+            status, told, payload = task.result()
+            self._send(self._aws.rest_head(status, len(payload), told) + payload)
 
     def _answer(self, answer: Answer) -> None:
         self._parked = None
