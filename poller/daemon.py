@@ -24,6 +24,7 @@ from poller.errors import ConfigurationError, PollerError, StopDeadlinePassed
 from poller.http.health import health_app
 from poller.http.listener import Running, parse_address, start_listener
 from poller.http.status import control_app, mappings_status
+from poller.reload import Reload
 from poller.service import Service
 from poller.statusview import table
 
@@ -104,6 +105,8 @@ async def run_daemon(configuration: Configuration, *, drain: bool, console: Cons
         state=settings.state,
         shutdown_timeout=settings.shutdown_timeout,
     )
+    reload = Reload(configuration, service)
+    reload.install()
     async with _shown(service, console), service:
         logs.configure(settings.log_level, settings.log_format, sys.stderr)
         await _listen(
@@ -120,7 +123,7 @@ async def run_daemon(configuration: Configuration, *, drain: bool, console: Cons
         for mapping in configuration.mappings:
             service.add(mapping)
         service.metrics.process.started = True
-        await _work(service, stop, drain=drain)
+        await _work(service, stop, reload, drain=drain)
         abandoned = await service.stop()
     if abandoned:
         raise StopDeadlinePassed(
@@ -129,7 +132,7 @@ async def run_daemon(configuration: Configuration, *, drain: bool, console: Cons
     _log.info("stopped, nothing left in hand", extra={"action": "stopped"})
 
 
-async def _work(service: Service, stop: Stop, *, drain: bool) -> None:
+async def _work(service: Service, stop: Stop, reload: Reload, *, drain: bool) -> None:
     """Until a stop is wanted or nothing is left to do; raises the problem that makes going on pointless."""
     wanted = asyncio.create_task(stop.wanted.wait())
     first = asyncio.create_task(service.first_problem())
@@ -140,7 +143,9 @@ async def _work(service: Service, stop: Stop, *, drain: bool) -> None:
         if (problem := first.result()) is not None:
             raise problem
         work = asyncio.create_task(service.drain() if drain else service.wait())
+        reloads = asyncio.create_task(reload.refuse() if drain else reload.serve())
         await asyncio.wait({wanted, work}, return_when=asyncio.FIRST_COMPLETED)
+        reloads.cancel()
         if work.done():
             work.result()
         else:

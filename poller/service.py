@@ -21,6 +21,7 @@ from poller.clock import Clock, SystemClock
 from poller.core.budget import ByteBudget
 from poller.core.mapping import EventSourceMapping
 from poller.core.mapping_advice import future_start
+from poller.core.mapping_changes import Changes
 from poller.core.messages import Request
 from poller.core.model import Batch, JsonObject, QueueFacts, SourceKind, SourceProblem
 from poller.core.payload import queue_event
@@ -76,6 +77,7 @@ class Service:
         self._worker = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._store: LeaseStore | None = None
         self._store_opening = asyncio.Lock()
+        self._changing = asyncio.Lock()
         self._dispatchers: dict[str, Dispatcher[Any]] = {}
         self._heartbeats: dict[str, Heartbeat] = {}
         self._clients: AwsClients
@@ -194,7 +196,10 @@ class Service:
 
     async def wait(self) -> None:
         """Until every mapping has ended by itself, which only those with an unusable handler do."""
-        await _ended(self.coordinators.values())
+        while self._changing.locked() or not all(one.task.done() for one in self.coordinators.values()):
+            await _ended(self.coordinators.values())
+            async with self._changing:  # those that it waited for may have ended to make room for others
+                pass
 
     def at_end(self, close: Callable[[], Awaitable[None]]) -> None:
         """Has this awaited when the service ends, after its mappings."""
@@ -212,6 +217,17 @@ class Service:
         if coordinator.mapping.stream is not None:
             await (await self._opened_store()).forget(uuid)
         await self._forget(coordinator)
+
+    async def change(self, changes: Changes) -> None:
+        """Stops mappings, and starts others in their place, or the same with other fields. Positions of streams
+        stay, as they do when the process ends. Cancelled, some may be stopped and not be there any more.
+        """
+        async with self._changing:
+            going = [self.find(mapping.uuid) for mapping in changes.stop]
+            await stop_all(going, self._shutdown_timeout)
+            await asyncio.gather(*(self._forget(coordinator) for coordinator in going))
+            for mapping in changes.start:
+                self.add(mapping)
 
     async def drain(self) -> None:
         """Works until the sources of all enabled mappings are empty, and ends those mappings."""
@@ -298,12 +314,15 @@ def _event(batch: Batch) -> JsonObject:
     return queue_event([message.record for message in batch.messages])
 
 
-def import_handler(mapping: EventSourceMapping) -> None:
-    """Looks whether the mapping's handler can be had. Raises ConfigurationError."""
-
-    async def look() -> None:
-        handler = make_handler(mapping)
+async def try_handler(mapping: EventSourceMapping) -> None:
+    """Looks whether the mapping's handler can be had. Raises ConfigurationError or HandlerError."""
+    handler = make_handler(mapping)
+    try:
         await handler.start()
+    finally:
         await handler.close()
 
-    asyncio.run(look())
+
+def import_handler(mapping: EventSourceMapping) -> None:
+    """The same where no event loop runs yet."""
+    asyncio.run(try_handler(mapping))

@@ -23,6 +23,7 @@ from poller.core.stream_messages import (
     Fetch,
     Fetched,
     FetchFailed,
+    Filtered,
     Finished,
     Gap,
     Invoke,
@@ -113,6 +114,7 @@ class StreamTelemetry:
             Invoke: self._invoke,
             Save: self._save,
             Settled: self._settled,
+            Filtered: self._filtered,
             Discarded: self._losses.discarded,
             Gap: self._losses.gap,
             Finished: self._finished,
@@ -150,6 +152,11 @@ class StreamTelemetry:
         stats.polled_events += count
         stats.polled_bytes += page.size
         stats.rate.add(count, mono)
+
+    def _filtered(self, shard_id: str, command: Filtered, now: Instant) -> None:
+        """MET-2."""
+        del shard_id, now
+        self._stats.filtered_events += command.count
 
     def _answered(self, shard_id: str, mono: float) -> None:
         shard = self._shards[shard_id]

@@ -18,6 +18,7 @@ from poller.core.messages import (
     Described,
     Event,
     Extended,
+    Filtered,
     Finished,
     InvocationOutcome,
     Invoke,
@@ -64,6 +65,7 @@ class Telemetry:
         self._failed_at = 0.0
         self._releasing: dict[str, ReleaseReason] = {}
         self._undeleted: set[str] = set()
+        self._unwanted: set[str] = set()  # filtered out, and not deleted yet
         self.words: dict[type[Event | Command], Callable[[Any, Instant], None]] = {
             Received: self._received,
             Deleted: self._deleted,
@@ -75,6 +77,7 @@ class Telemetry:
             Receive: self._receive,
             Invoke: self._invoke,
             Settled: self._settled,
+            Filtered: self._filtered,
             ChangeVisibility: self._change_visibility,
             LeaseLapsed: self._lease_lapsed,
             Finished: self._finished,
@@ -293,21 +296,37 @@ class Telemetry:
 
     # --- settling ---
 
+    def _filtered(self, command: Filtered, now: Instant) -> None:
+        """MET-2."""
+        del now
+        self._stats.filtered_events += len(command.messages)
+        self._unwanted.update(message.id for message in command.messages)
+
     def _deleted(self, event: Deleted, now: Instant) -> None:
-        """MET-5: what was deleted; a refused entry counts as a failure and not as a deletion (SQS-26)."""
+        """MET-5: what was deleted after its invocation, not what the filter removed; a refused entry counts as a
+        failure and not as a deletion (SQS-26).
+        """
         stats = self._stats
+        count = len(event.messages) - len(event.failed)
+        if self._unwanted:
+            count -= self._removed(event)
+        stats.deleted_events += count
+        if self._undeleted:
+            self._undeleted.difference_update(message.id for message in event.messages)
         if not event.failed:
-            stats.deleted_events += len(event.messages)
-            if self._undeleted:
-                self._undeleted.difference_update(message.id for message in event.messages)
             return
         failed = len(event.failed)
-        stats.deleted_events += len(event.messages) - failed
         stats.delete_failures += failed
-        self._undeleted.difference_update(message.id for message in event.messages)
-        self._undeleted.update(message.id for message in event.failed)
+        self._undeleted.update(message.id for message in event.failed if message.id not in self._unwanted)
         text = f"{failed} of {len(event.messages)} messages not deleted, trying again: {one_line(event.detail)}"
         self._teller.failure("delete_failed", "", text, now, events=failed, message_ids=_few(event.failed))
+
+    def _removed(self, event: Deleted) -> int:
+        """How many of those that are deleted now the filter had removed."""
+        failed = {message.id for message in event.failed}
+        gone = {message.id for message in event.messages if message.id in self._unwanted} - failed
+        self._unwanted -= gone
+        return len(gone)
 
     def _change_visibility(self, command: ChangeVisibility, now: Instant) -> None:
         del now
@@ -326,6 +345,7 @@ class Telemetry:
 
     def _lease_lapsed(self, command: LeaseLapsed, now: Instant) -> None:
         """Only messages that the function has had are likely duplicates; the others did not run (SQS-23)."""
+        self._unwanted.difference_update(message.id for message in command.messages)
         done = self._undeleted.intersection(message.id for message in command.messages)
         self._undeleted -= done
         self._stats.visibility_lost_events += len(done)

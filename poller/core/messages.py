@@ -194,6 +194,13 @@ class Settled:
 
 
 @fact
+class Filtered:
+    """Told to whoever watches: the filter does not let these pass, so they will be deleted (FLT-40)."""
+
+    messages: tuple[Message, ...]
+
+
+@fact
 class LeaseLapsed:
     """Told to whoever watches: these were let go uninvoked (or undeleted), because their receipts are stale."""
 
@@ -209,5 +216,15 @@ class Finished:
 
 
 Command: TypeAlias = (
-    Receive | Invoke | Delete | ChangeVisibility | Describe | Hold | LetGo | Settled | LeaseLapsed | Finished
+    Receive
+    | Invoke
+    | Delete
+    | ChangeVisibility
+    | Describe
+    | Hold
+    | LetGo
+    | Settled
+    | Filtered
+    | LeaseLapsed
+    | Finished
 )

@@ -5,7 +5,7 @@ of things; the rules live elsewhere:
 
     capacity          permits.py, and after a failure receives.py
     -> Receive        visibility.py
-    -> Received       batcher.py, for FIFO then lanes.py
+    -> Received       filter.py, then batcher.py, for FIFO then lanes.py
     -> slot free?     slots.py; how many there are is scaling.py's question
     -> Invoke         unless a receipt is stale
     -> Invoked        settle.py
@@ -22,6 +22,7 @@ from typing import assert_never
 from poller.core.batcher import Batcher, shrunk
 from poller.core.budget import ByteBudget
 from poller.core.deletes import Deletes
+from poller.core.filter import RecordFilter, make_filter
 from poller.core.held import Held
 from poller.core.lanes import GroupGate
 from poller.core.mapping import EventSourceMapping
@@ -34,6 +35,7 @@ from poller.core.messages import (
     Described,
     Event,
     Extended,
+    Filtered,
     Finished,
     Hold,
     Invoke,
@@ -77,6 +79,7 @@ class QueueConsumer:
         self._mode: Mode = RUNNING if mapping.enabled else PAUSED
         self._commands: list[Command] = []
 
+        self._filter = make_filter(mapping.filters, mapping.source) if mapping.filters else None
         self._held = Held(budget)
         self._batcher = Batcher(mapping.batch_size, mapping.window)
         self._gate = GroupGate()
@@ -221,10 +224,22 @@ class QueueConsumer:
         fresh = tuple(by_id.values())
         if self._mapping.poller.heartbeat:
             self._commands.append(Hold(fresh))
-        if self._mode in ACTIVE:
-            self._admit(fresh)
-        else:
+        if self._mode not in ACTIVE:
             self._give_back(fresh, ReleaseReason.STOP)
+        elif self._filter is None:
+            self._admit(fresh)
+        elif passing := self._passing(fresh, self._filter):
+            self._admit(passing)
+
+    def _passing(self, messages: tuple[Message, ...], criteria: RecordFilter) -> tuple[Message, ...]:
+        """BAT-5, FLT-40, FIFO-9: the others are deleted, whatever becomes of these, and never reach a batch."""
+        passing = tuple([message for message in messages if criteria.passes_message(message.record)])
+        if len(passing) < len(messages):
+            kept = {message.id for message in passing}
+            others = tuple([message for message in messages if message.id not in kept])
+            self._deletes.acknowledge(others)
+            self._commands.append(Filtered(others))
+        return passing
 
     def _receive_again(self, message: Message) -> None:
         """SQS-27: its visibility ran out while we held it. The newest receipt counts; it runs once only."""

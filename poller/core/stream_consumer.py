@@ -5,6 +5,7 @@ of things; the rules live elsewhere:
 
     -> Fetch                    stream_reading.py (from where), pace.py (when)
     -> Fetched                  stream_payload.py makes records of what came, and tells their lanes
+    -> a record                 filter.py: does it pass, or is it resolved at once
     -> a batch                  stream_forming.py, batcher.py; stream_windows.py with a tumbling window
     -> too old?                 stream_settle.py, before every attempt
     -> Save                     only where attempts have to outlast the process
@@ -24,6 +25,7 @@ from typing import Final, assert_never
 
 from poller.core.budget import ByteBudget
 from poller.core.checkpoint import CheckpointTracker
+from poller.core.filter import RecordFilter, make_filter
 from poller.core.mapping import EventSourceMapping
 from poller.core.messages import Request, Requested, Tick
 from poller.core.mode import ACTIVE, DRAINING, FINISHED, PAUSED, RUNNING, STOPPING, Mode
@@ -48,6 +50,7 @@ from poller.core.stream_messages import (
     DocumentSent,
     Fetched,
     FetchFailed,
+    Filtered,
     Finished,
     Invoke,
     Invoked,
@@ -130,6 +133,7 @@ class StreamConsumer:
             ]
         )
         self._windows = Windows(settings.tumbling_window, progress.window) if settings.tumbling_window else None
+        self._filter = make_filter(mapping.filters, mapping.source) if mapping.filters else None
         self._forming = Forming(mapping, shard.id, self._windows)
         self._reading = Reading(progress.position, mapping.source, random, fresh=fresh)
         self._saving = Saving(random)
@@ -274,12 +278,24 @@ class StreamConsumer:
         if older:
             self._resolve(records[:older])
             records = records[older:]
+        if self._filter is not None:
+            records = self._passing(records, self._filter)
         for lane in self._lanes:
             own = records if len(self._lanes) == 1 else [one for one in records if one.lane == lane.index]
             if own and lane.start is not None:
                 own = self._not_done(lane, own)
             if own:
                 lane.buffer.add(own, now)
+
+    def _passing(self, records: list[Record], criteria: RecordFilter) -> list[Record]:
+        """BAT-5, FLT-41: the others are done with. No age limit and no failure document hears of them (DST-14)."""
+        arn, shard = self._mapping.arn, self._shard
+        passing = [record for record in records if criteria.passes_record(record, arn, shard)]
+        if len(passing) < len(records):
+            kept = {record.offset for record in passing}
+            self._resolve([record for record in records if record.offset not in kept])
+            self._commands.append(Filtered(len(records) - len(passing)))
+        return passing
 
     def _not_done(self, lane: Lane, records: list[Record]) -> list[Record]:
         """STR-42: what an earlier process had resolved in this lane needs nothing, though others were behind."""

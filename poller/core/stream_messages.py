@@ -135,6 +135,13 @@ class Settled:
 
 
 @fact
+class Filtered:
+    """Told to whoever watches: the filter does not let so many records pass; the position passes them (FLT-41)."""
+
+    count: int
+
+
+@fact
 class Discarded:
     """Told to whoever watches: these records are given up and the position passes them. `dropped`: nobody has
     their document, because there is no destination, or because it refused (`problem`).
@@ -169,4 +176,4 @@ class Finished:
     abandoned: int = 0
 
 
-StreamCommand: TypeAlias = Fetch | Invoke | SendDocument | Save | Settled | Discarded | Gap | Finished
+StreamCommand: TypeAlias = Fetch | Invoke | SendDocument | Save | Settled | Filtered | Discarded | Gap | Finished

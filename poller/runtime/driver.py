@@ -19,6 +19,7 @@ from poller.core.messages import (
     Describe,
     Described,
     Event,
+    Filtered,
     Finished,
     Hold,
     Invoke,
@@ -165,7 +166,7 @@ class Driver:
                 self._dispatcher.start(batch, partial(self._invoked, batch))
             case Delete(messages):
                 self._crew.run(self._delete, messages)
-            case Settled() | LeaseLapsed():
+            case Settled() | Filtered() | LeaseLapsed():
                 pass  # told to the telemetry, which has seen it
             case ChangeVisibility():
                 self._crew.run(self._change_visibility, command)

@@ -22,6 +22,7 @@ from poller.core.stream_messages import (
     Fetch,
     Fetched,
     FetchFailed,
+    Filtered,
     Finished,
     Gap,
     Invoke,
@@ -293,7 +294,7 @@ class StreamDriver:
                 self._kit.crew.run(self._save, command)
             case SendDocument(discard):
                 self._kit.crew.run(self._send, discard)
-            case Settled() | Discarded() | Gap():
+            case Settled() | Filtered() | Discarded() | Gap():
                 pass  # told to the watch, which has seen it
             case Finished():
                 self._close()

@@ -37,6 +37,7 @@ from poller.core.stream_messages import (
     Fetch,
     Fetched,
     FetchFailed,
+    Filtered,
     Finished,
     Gap,
     Invoke,
@@ -708,9 +709,18 @@ COMMANDS = {
     Save: Save(1, Progress(after("7")), durable=True),
     Settled: settled(batch(), "partial", succeeded=4, detail="x", retry_in=0.0),
     Discarded: Discarded(discard(), dropped=True, problem="denied"),
+    Filtered: Filtered(4),
     Gap: Gap(after("7"), "9"),
     Finished: Finished(False, Progress(after("7")), abandoned=1),
 }
+
+
+def test_what_the_filter_removed_is_counted(telemetry, stats):
+    """MET-2."""
+    tell(telemetry, Filtered(4), at(1.0))
+    tell(telemetry, Filtered(1), at(2.0))
+
+    assert stats.filtered_events == 5
 
 
 def test_every_word_can_be_told_and_no_line_tells_data(caplog):

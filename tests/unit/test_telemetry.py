@@ -16,6 +16,7 @@ from poller.core.messages import (
     Described,
     Event,
     Extended,
+    Filtered,
     Finished,
     Hold,
     InvocationOutcome,
@@ -349,6 +350,20 @@ def test_only_what_was_deleted_counts_as_deleted_met_5(telemetry, stats, caplog)
     assert actions(caplog) == ["delete_failed"]
 
 
+def test_what_the_filter_removed_is_counted_as_that_only(telemetry, stats, caplog):
+    """MET-2, MET-5: deleted too, but not after it was processed; neither does its loss make a duplicate."""
+    kept, removed = messages(3), (message("x"), message("y"), message("z"))
+    tell(telemetry, Filtered(removed), at(4.0))
+    tell(telemetry, Deleted((*removed, *kept), (removed[0], kept[0]), "InternalError"), at(5.0))
+    assert (stats.filtered_events, stats.deleted_events, stats.delete_failures) == (3, 2, 2)
+
+    tell(telemetry, LeaseLapsed((removed[0], kept[0]), "not deleted in time"), at(6.0))
+    assert stats.visibility_lost_events == 1
+
+    tell(telemetry, Deleted((removed[0],), ()), at(7.0))
+    assert stats.deleted_events == 3, "it came again, and was let pass by another filter"
+
+
 def test_messages_given_back_are_counted_by_reason_once_sqs_agreed(telemetry, stats, caplog):
     stopped, failed = messages(3), (message("f"),)
     tell(telemetry, ChangeVisibility(stopped, (0, 0, 0), ReleaseReason.STOP), at(5.0))
@@ -470,6 +485,7 @@ COMMANDS = {
     Hold: Hold(messages(1)),
     LetGo: LetGo(("a",)),
     Settled: settled(InvocationOutcome.PARTIAL, messages(9), (message("m9"),), "x", stale=1),
+    Filtered: Filtered(messages(9)),
     LeaseLapsed: LeaseLapsed(messages(9), "x"),
     Finished: Finished(0),
 }

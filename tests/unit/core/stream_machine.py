@@ -3,6 +3,7 @@
 The queue's counterpart is machine.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -272,13 +273,14 @@ class Rig:
         iterator: str | None = "next",
         children: tuple[Shard, ...] = (),
         passed: int = 0,
+        filtered: Sequence[int] = (),
     ) -> list[StreamCommand]:
         """The read under way comes back with these, by default from the tip; `passed` of them, at the front, are
-        not to be invoked.
+        not to be invoked, and neither are those that the filter is to remove.
         """
         self.reads.pop(0)
         told = [one.get("dynamodb", one)["SequenceNumber"] for one in records[passed:]]
-        self.open.update(sequence_value(one) for one in told)
+        self.open.update({sequence_value(one) for one in told}.difference(filtered))
         return self.feed(Fetched(Page(list(records), iterator, behind, 100 * len(records), children)))
 
     def fail(

@@ -1,0 +1,113 @@
+"""A shard's machine and its filter: what does not pass is done with, and the position passes it."""
+
+import base64
+
+import orjson
+import pytest
+
+from poller.core.messages import Request
+from poller.core.model import JsonObject, SourceKind
+from poller.core.records import TRIM_HORIZON, DiscardReason, after
+from poller.core.stream_messages import Filtered
+from tests.unit.core.stream_machine import BOOM, QUEUE, Rig, change, key_in, listing, numbers, wire
+
+HOT = ('{"data":{"heat":[{"numeric":[">",50]}]}}',)
+
+
+def heat(number: int, degrees: int, *, key: str = "k", at: float = 0.0) -> JsonObject:
+    data = base64.b64encode(orjson.dumps({"heat": degrees})).decode()
+    return wire(number, key=key, at=at) | {"Data": data}
+
+
+def hot(number: int, **fields: object) -> JsonObject:
+    return heat(number, 90, **fields)  # type: ignore[arg-type]
+
+
+def cold(number: int, **fields: object) -> JsonObject:
+    return heat(number, 10, **fields)  # type: ignore[arg-type]
+
+
+def test_the_function_gets_what_passes_and_the_position_passes_the_rest() -> None:
+    """FLT-41, BAT-5, FLT-37: the data stays base64."""
+    rig = Rig(filters=HOT)
+    rig.bring(cold(1), hot(2), cold(3), hot(4), filtered=[1, 3])
+    assert numbers(rig.runs[0].batch) == [2, 4]
+    assert rig.runs[0].batch.records[0].source["Data"] == hot(2)["Data"]
+    assert rig.one(Filtered).count == 2
+    rig.end()
+    rig.rest()
+    assert rig.row.position == after("4")
+
+
+def test_a_tail_of_which_nothing_passes_is_remembered() -> None:
+    """STR-32, FLT-42: without a single invocation, or a restart would read all of it again."""
+    rig = Rig(filters=HOT)
+    rig.bring(cold(1), cold(2), cold(3), filtered=[1, 2, 3])
+    assert rig.runs == []
+    rig.rest()
+    assert rig.row.position == after("3")
+
+
+def test_the_position_waits_for_what_passed_before() -> None:
+    """STR-30: filtered records behind a failing one are done, and the position is before it nevertheless."""
+    rig = Rig(filters=HOT)
+    rig.bring(cold(1), hot(2), cold(3), filtered=[1, 3])
+    rig.end(BOOM)
+    rig.rest()
+    assert rig.row.position == after("1")
+    rig.tick()
+    rig.end()
+    rig.rest()
+    assert rig.row.position == after("3")
+
+
+def test_lanes_get_what_passes() -> None:
+    """STR-40, STR-42."""
+    first, second = key_in(0, 2), key_in(1, 2)
+    rig = Rig(filters=HOT, lanes=2)
+    rig.bring(cold(1, key=first), hot(2, key=second), cold(3, key=second), hot(4, key=first), filtered=[1, 3])
+    assert sorted(numbers(run.batch) for run in rig.runs) == [[2], [4]]
+    rig.end(run=0)
+    rig.end()
+    rig.rest()
+    assert rig.row.position == after("4")
+
+
+def test_what_is_filtered_is_never_too_old_and_in_no_document() -> None:
+    """DST-14, ERR-12: the old record that passes is given up, the old one that does not is nobody's business."""
+    rig = Rig(filters=HOT, maximum_age=60.0, destination=QUEUE, now=100.0)
+    rig.bring(cold(1), hot(2), cold(3), hot(4, at=95.0), filtered=[1, 3])
+    assert rig.documents[0].discard.reason is DiscardReason.AGE
+    assert numbers(rig.documents[0].discard) == [2]
+
+
+def test_a_partial_response_counts_records_that_passed() -> None:
+    """PBR-20: the position stops before the one that is named."""
+    rig = Rig(filters=HOT, partial=True)
+    rig.bring(hot(1), cold(2), hot(3), cold(4), filtered=[2, 4])
+    rig.end(listing(3))
+    assert numbers(rig.runs[0].batch) == [3]
+    assert rig.row.position == after("2")
+    rig.end()
+    rig.rest()
+    assert rig.row.position == after("4")
+
+
+def test_the_items_of_a_table() -> None:
+    """FLT-33: typed values, and the name of the event."""
+    rig = Rig(source=SourceKind.DYNAMODB, filters=('{"dynamodb":{"Keys":{"id":{"S":["a"]}}}}',))
+    rig.bring(change(1, key="a"), change(2, key="b"), filtered=[2])
+    assert numbers(rig.runs[0].batch) == [1]
+    named = Rig(source=SourceKind.DYNAMODB, filters=('{"eventName":["REMOVE"]}',))
+    named.bring(change(1), filtered=[1])
+    assert named.runs == []
+
+
+@pytest.mark.parametrize("request_", [Request.PAUSE, Request.STOP])
+def test_a_read_that_ends_after_a_stop(request_: Request) -> None:
+    """FLT-41: nothing is invoked any more, and no position passes what would have been."""
+    rig = Rig(filters=HOT)
+    rig.ask(request_)
+    rig.bring(cold(1), hot(2), filtered=[1])
+    assert rig.runs == []
+    assert rig.row.position in [TRIM_HORIZON, after("1")]
