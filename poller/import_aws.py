@@ -8,7 +8,6 @@ from typing import cast
 
 from poller.core.mapping_shapes import Path, quote
 from poller.errors import ConfigurationError
-from poller.import_functions import UNKNOWN_TIMEOUT
 from poller.import_mapping import Draft, Note
 from poller.import_values import Value, blank
 from poller.yamltext import Document
@@ -63,23 +62,19 @@ def read_listing(document: Document) -> tuple[list[Draft], list[Note]]:
             notes.append(draft.note((), "not written: it is being deleted", complete=True))
             continue
         drafts.append(draft)
-        notes.append(draft.note(("FunctionName",), UNKNOWN_TIMEOUT, complete=True))
     return drafts, notes
 
 
 def _names(mappings: list[object]) -> list[str]:
-    """The name of each: that of its source; with the function's behind it where a source has several mappings.
+    """The name of each: those of its source and its function, and where several have them the UUID's beginning.
 
-    They do not depend on the order, which AWS does not promise: positions of streams are kept under the name.
+    Positions of streams are kept under the name, so it depends neither on the order, which AWS does not promise,
+    nor on other mappings as far as that can be.
     """
-    sources = [_last(fields, "EventSourceArn") for fields in mappings]
-    both = [f"{source}-{_last(fields, 'FunctionArn')}" for source, fields in zip(sources, mappings, strict=True)]
+    names = [f"{_last(fields, 'EventSourceArn')}-{_last(fields, 'FunctionArn')}" for fields in mappings]
     uuids = [str(fields.get("UUID"))[:8] if isinstance(fields, dict) else "" for fields in mappings]
-    alone, pairs = Counter(sources), Counter(both)
-    return [
-        source if alone[source] == 1 else pair if pairs[pair] == 1 else f"{pair}-{uuid}"
-        for source, pair, uuid in zip(sources, both, uuids, strict=True)
-    ]
+    times = Counter(names)
+    return [name if times[name] == 1 else f"{name}-{uuid}" for name, uuid in zip(names, uuids, strict=True)]
 
 
 def _last(fields: object, name: str) -> str:

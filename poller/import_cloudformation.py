@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from poller.core.mapping_shapes import Path, quote
-from poller.import_functions import UNKNOWN_TIMEOUT, function_behind, timeout_of, with_local_code
+from poller.import_functions import function_behind, timeout_of, with_local_code
 from poller.import_mapping import Draft, Note
 from poller.import_sam import events_of
 from poller.import_template import Template, as_map
@@ -37,8 +37,6 @@ def read_template(
     for index, draft in enumerate(drafts):
         if draft.function is not None:
             drafts[index] = replace(draft, timeout=timeout_of(template, draft.function))
-        else:
-            notes.append(draft.note(("FunctionName",), UNKNOWN_TIMEOUT, complete=True))
     if local:
         with_local_code(template, drafts, notes)
     return drafts, notes

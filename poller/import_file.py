@@ -93,6 +93,13 @@ def _imported(path: Path, drafts: list[Draft], notes: list[Note]) -> Imported:
     lines = [f"{place(str(path), note.line)}: {note.where}: {_ended(note.sentence)}" for note in told]
     if not judged:
         lines.append(f"{place(str(path), None)}: there is no event source mapping in it that could be written.")
+    untimed = [draft.name for draft in judged if "Handler" not in draft.fields]
+    if untimed:
+        shown = f"{', '.join(untimed[:5])}{' and others' if len(untimed) > 5 else ''}"
+        lines.append(
+            f"{place(str(path), None)}: how long the functions of {shown} may run is not told here:"
+            " if more than 30 seconds, write Handler.TimeoutInSeconds."
+        )
     complete = bool(judged) and all(note.complete for note in told)
     text = written(path.name, judged, judge.variables) if judged else ""
     return Imported(text, tuple(lines), complete)

@@ -15,9 +15,6 @@ from poller.import_values import Text, Value
 LAMBDA_TIMEOUT = 3
 """Seconds: what Lambda allows a function without a Timeout (INV-3)."""
 
-UNKNOWN_TIMEOUT = (
-    "how long the function may run is not told here: if more than 30 seconds, write Handler.TimeoutInSeconds"
-)
 _FUNCTIONS = {"AWS::Lambda::Function", "AWS::Serverless::Function"}
 
 

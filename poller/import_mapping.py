@@ -165,7 +165,7 @@ class Judge:
                 if not _take_out(draft.fields, problem.path):
                     self.notes.append(draft.note(problem.path, f"the mapping is not written: {problem.detail}"))
                     return False
-                self.notes.append(draft.note(problem.path, f"not taken: {problem.detail}"))
+                self.notes.append(draft.note(problem.path, f"not taken: {problem.message}"))
 
     def _calls_lambda(self, draft: Draft, target: object) -> bool:
         """A template must not make this machine run commands: what it calls a function is one of Lambda."""
@@ -187,6 +187,8 @@ class Judge:
             if variable not in self.variables:
                 self.variables[variable] = part.why
                 sentence = f"set the environment variable {variable}: {part.why}"
+                if part.default:
+                    sentence = f"{part.default}, unless the environment variable {variable} is set: {part.why}"
                 self.notes.append(draft.note((name,), sentence, complete=bool(part.default)))
             return replace(part, variable=variable)
 

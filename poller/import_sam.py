@@ -20,7 +20,7 @@ _EVENTS = {
     "Kinesis": (SourceKind.KINESIS, "Stream"),
     "DynamoDB": (SourceKind.DYNAMODB, "Stream"),
 }
-_OTHER_SOURCES = {"MSK", "SelfManagedKafka", "MQ", "DocumentDB"}
+_OTHER_SOURCES = ("MSK", "SelfManagedKafka", "MQ", "DocumentDB")
 
 
 def events_of(template: Template, document: Document, function: str) -> Iterator[Draft | Note]:
@@ -35,21 +35,21 @@ def events_of(template: Template, document: Document, function: str) -> Iterator
     for event, declared in events.items():
         path = (*base, event)
         kind = as_map(declared).get("Type")
-        where = f"{function}.{event}"
-        if kind not in _EVENTS:
-            yield Note(document.line(path), where, _refusal(kind))
+        if not isinstance(kind, str) or kind not in _EVENTS:
+            yield _refusal(document.line(path), f"{function}.{event}", kind)
             continue
         fields = template.resolve(as_map(declared).get("Properties", {}))
         if not isinstance(fields, dict):
-            yield Note(document.line(path), where, "not taken: its Properties come from elsewhere")
+            yield Note(document.line(path), f"{function}.{event}", "not taken: its Properties come from elsewhere")
             continue
         yield _draft(template, document, function, event, fields)
 
 
-def _refusal(kind: object) -> str:
+def _refusal(line: int, where: str, kind: object) -> Note:
     if kind in _OTHER_SOURCES:
-        return f"not taken: {kind} is a source that this poller does not read"
-    return f"not taken: an event of type {quote(kind)} is not polled"
+        return Note(line, where, f"not taken: {kind} is a source that this poller does not read")
+    sentence = f"not taken: events of type {quote(kind)} are no event source mapping"
+    return Note(line, where, sentence, complete=isinstance(kind, str))
 
 
 def _draft(template: Template, document: Document, function: str, event: str, fields: dict[str, Value]) -> Draft:
@@ -68,6 +68,6 @@ def _draft(template: Template, document: Document, function: str, event: str, fi
 
 def _target(template: Template, function: str) -> Value:
     """With AutoPublishAlias SAM maps the alias."""
-    alias = properties_of(template, function).get("AutoPublishAlias")
+    alias = template.text(properties_of(template, function).get("AutoPublishAlias"))
     name = template.attribute(function, "")
-    return name if alias is None else joined([name, ":", template.text(alias)])
+    return joined([name, ":", alias]) if alias else name

@@ -12,6 +12,9 @@ _ORDER = ("EventSourceArn", "FunctionName")
 _BEFORE = """\
 # The mappings on AWS go on by themselves: disable them there before this file runs, or both will do the work.
 """
+_TIMEOUTS = """\
+# How long a function may run is not told for mappings without Handler.TimeoutInSeconds: it is 30 unless written.
+"""
 _STREAMS = """\
 # AWS does not tell how far a mapping has come. A stream is read from StartingPosition on, or from where
 # `poller checkpoint set` puts it; what it has done since is kept under its Name: leave that as it is.
@@ -47,6 +50,8 @@ def written(origin: str, drafts: list[Draft], variables: dict[str, str]) -> str:
     head = [f"# Made by `poller import` from {one_line(origin)}.\n", _BEFORE]
     if any("StartingPosition" in draft.fields for draft in drafts):
         head.append(_STREAMS)
+    if any("Handler" not in draft.fields for draft in drafts):
+        head.append(_TIMEOUTS)
     if variables:
         head.append("# Set these environment variables, or write what they stand for in their places:\n")
         head += [f"#   {variable}: {why}\n" for variable, why in variables.items()]
