@@ -310,8 +310,8 @@ HALF = {
     "half a head": b"HTTP/1.1 200 OK\r\nContent-Le",
     "no HTTP": b"220 mail.example.com ESMTP\r\n",
     "another status": b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n",
-    "a page": b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\nContent-Length: 6\r\n\r\n<html>",
-    "an error page": b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nConnection: close\r\nContent-Length: 6\r\n\r\n<html>",
+    "a page": b"HTTP/1.1 200 OK\r\n" + PAGE,
+    "an error page": b"HTTP/1.1 403 Forbidden\r\n" + PAGE,
     "an error without words": b"HTTP/1.1 500 Oh\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
     "an error in a list": b"HTTP/1.1 400 Oh\r\nConnection: close\r\nContent-Length: 3\r\n\r\n[1]",
 }
