@@ -28,7 +28,7 @@ _NOTHING_FAILED: Final = Succeeded(b'{"batchItemFailures":[]}')
 
 
 def find_function(target: str, form: str = "python") -> Target:
-    """The callable that `package.module:attribute` names. Raises ConfigurationError; `form` is as in FunctionName."""
+    """The callable that `package.module:attribute` names; `form` stands before it. Raises ConfigurationError."""
     return check_function(import_target(target, form), f"{form}:{target}")
 
 

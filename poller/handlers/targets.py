@@ -3,7 +3,9 @@
 from poller.clock import Clock
 from poller.core.mapping import EventSourceMapping
 from poller.errors import ConfigurationError
+from poller.handlers.exec import ExecHandler
 from poller.handlers.http import HttpHandler
+from poller.handlers.process import ProcessHandler
 from poller.handlers.python import PythonHandler, Target
 from poller.ports import Handler
 
@@ -22,6 +24,10 @@ def make_handler(mapping: EventSourceMapping, target: Target | None = None, cloc
     form, _, rest = mapping.function_name.partition(":")
     if form == "python":
         return PythonHandler(rest, mapping, clock)
+    if form == "process":
+        return ProcessHandler(rest, mapping, clock)
+    if form == "exec":
+        return ExecHandler(rest, mapping, clock)
     if form in {"http", "https"}:
         return HttpHandler(mapping.function_name, mapping, clock)
     raise ConfigurationError(

@@ -9,6 +9,9 @@ ends with its block. Behaviours that only this target has belong into tests/unit
 
 import contextlib
 import os
+import shlex
+import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -17,8 +20,10 @@ from typing import Protocol
 from poller.core.mapping import EventSourceMapping, HandlerSettings, SourceArn
 from poller.core.model import SourceKind
 from poller.handlers.targets import make_handler
-from poller.ports import Handler
+from poller.ports import Handler, Invocation
 from tests.contract.hook import serve_hook
+
+SPEAKER = Path(__file__).with_name("speaker.py")
 
 
 class Kit(Protocol):
@@ -97,6 +102,65 @@ class PythonKit:
         return Path(f"{mark}.ended").exists()
 
 
+class ProcessKit:
+    """`process:`, with the function that blocks: it is ended with its worker."""
+
+    name = "process"
+    throttles = False
+    tells_errors = True
+    takes_bytes = True
+    has_context = True
+
+    def serving(
+        self, folder: Path, *, timeout: float = 60.0, concurrency: int = 2
+    ) -> AbstractAsyncContextManager[Handler]:
+        return started(make_mapping("process:tests.contract.obedient:obey", timeout, concurrency))
+
+    @contextlib.asynccontextmanager
+    async def unreachable(self, folder: Path) -> AsyncIterator[Handler]:
+        """The module is gone when a worker is needed."""
+        module = folder / "gone_with_its_module.py"
+        module.write_text("import os\ndef handler(event, context):\n    os._exit(0)\n")
+        sys.path.insert(0, str(folder))
+        try:
+            handler = make_handler(make_mapping("process:gone_with_its_module:handler"))
+        finally:
+            sys.path.remove(str(folder))
+        await handler.start()
+        try:
+            await handler.invoke(Invocation({}, "request-0", time.monotonic() + 60))
+            module.unlink()
+            yield handler
+        finally:
+            await handler.close()
+
+    def has_ended(self, mark: Path) -> bool:
+        return process_is_gone(mark)
+
+
+class ExecKit:
+    """`exec:`, with a program that is kept as long as it keeps to the protocol."""
+
+    name = "exec"
+    throttles = False
+    tells_errors = True
+    takes_bytes = False
+    has_context = False
+
+    def serving(
+        self, folder: Path, *, timeout: float = 60.0, concurrency: int = 2
+    ) -> AbstractAsyncContextManager[Handler]:
+        command = shlex.join([sys.executable, str(SPEAKER)])
+        return started(make_mapping(f"exec:{command}", timeout, concurrency))
+
+    def unreachable(self, folder: Path) -> AbstractAsyncContextManager[Handler]:
+        """A program that ends before it has read anything."""
+        return started(make_mapping("exec:false"))
+
+    def has_ended(self, mark: Path) -> bool:
+        return process_is_gone(mark)
+
+
 class HttpKit:
     """`http://…`; what a status says of an error is all that is known of it."""
 
@@ -133,4 +197,4 @@ def process_is_gone(mark: Path) -> bool:
     return False
 
 
-KITS: tuple[Kit, ...] = (PythonKit(), HttpKit())
+KITS: tuple[Kit, ...] = (PythonKit(), ProcessKit(), ExecKit(), HttpKit())

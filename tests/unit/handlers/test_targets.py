@@ -6,7 +6,9 @@ import pytest
 
 from poller.core.mapping import EventSourceMapping
 from poller.errors import ConfigurationError
+from poller.handlers.exec import ExecHandler
 from poller.handlers.http import HttpHandler
+from poller.handlers.process import ProcessHandler
 from poller.handlers.python import PythonHandler
 from poller.handlers.targets import make_handler
 
@@ -32,7 +34,14 @@ async def test_a_url_is_posted_to(mapping: EventSourceMapping, name: str):
     assert isinstance(make_handler(replace(mapping, function_name=name)), HttpHandler)
 
 
-@pytest.mark.parametrize("name", ["my-function", "exec:./run", "process:shop:handler"])
+@pytest.mark.parametrize(
+    ("name", "form"), [("process:shop.orders:handler", ProcessHandler), ("exec:./run --fast", ExecHandler)]
+)
+def test_a_process_or_a_program_is_started(mapping: EventSourceMapping, name: str, form: type):
+    assert isinstance(make_handler(replace(mapping, function_name=name)), form)
+
+
+@pytest.mark.parametrize("name", ["my-function"])
 def test_other_forms_are_refused_in_a_sentence(mapping: EventSourceMapping, name: str):
     with pytest.raises(
         ConfigurationError, match="Mapping 'orders': this version cannot call FunctionName"

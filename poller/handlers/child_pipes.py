@@ -1,0 +1,68 @@
+"""The four pipes between us and a child process: requests, answers, what it prints, and the lifeline.
+
+The lifeline is never written to. We hold its end, so it closes when we die, however we do.
+"""
+
+import contextlib
+import fcntl
+import os
+import signal
+from io import FileIO
+from typing import Final
+
+_CAN_KILL: Final = hasattr(fcntl, "F_SETSIG")
+"""Whether the system lets us choose the signal that comes with the lifeline's end (Linux)."""
+
+
+class Pipes:
+    """Our ends, and those of the child until it has them.
+
+    `unread` is the end from which the child reads: we hold it too, to see how much of a request it has taken.
+    """
+
+    def __init__(self) -> None:
+        """Raises OSError when there are no more descriptors."""
+        with contextlib.ExitStack() as made:
+
+            def pipe() -> tuple[int, int]:
+                ends = os.pipe()
+                for end in ends:
+                    made.callback(os.close, end)
+                return ends
+
+            self.unread, self.requests = pipe()
+            answers, self.child_answers = pipe()
+            output, self.child_output = pipe()
+            self.child_lifeline, self.lifeline = pipe()
+            os.set_blocking(self.requests, False)
+            self.answers, self.output = FileIO(answers), FileIO(output)
+            made.pop_all()
+
+    def tie(self, pid: int) -> None:
+        """Called once the child has its ends. The kernel kills it and its whole process group as soon as the
+        lifeline closes: also a program that knows nothing of us, or is in the middle of something. Where the
+        system cannot do that, the child has to see for itself that its input has ended.
+        """
+        if _CAN_KILL:
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(self.child_lifeline, fcntl.F_SETOWN, -pid)
+                fcntl.fcntl(self.child_lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+                flags = fcntl.fcntl(self.child_lifeline, fcntl.F_GETFL)
+                fcntl.fcntl(self.child_lifeline, fcntl.F_SETFL, flags | os.O_ASYNC)
+        for end in (self.child_answers, self.child_output, self.child_lifeline):
+            os.close(end)
+
+    def abandon(self) -> None:
+        """Closes everything, for a child that never was."""
+        for end in (self.child_answers, self.child_output, self.child_lifeline):
+            os.close(end)
+        self.answers.close()
+        self.output.close()
+        self.end_requests()
+        os.close(self.lifeline)
+
+    def end_requests(self) -> None:
+        """The child's input ends with what is in the pipe."""
+        for end in (self.requests, self.unread):
+            os.close(end)
+        self.requests = self.unread = -1
