@@ -182,8 +182,10 @@ class Judge:
             return Text(tuple(naming(part) if isinstance(part, Blank) else part for part in text.parts))
 
         def naming(part: Blank) -> Blank:
-            known = part.variable
-            variable = self._variable(known or f"{draft.name}_{name}", part.why)
+            if part.variable:
+                variable = self._variable(part.variable, part.why)
+            else:  # the same reason may stand for different values
+                variable = self._variable(f"{draft.name}_{name}", "")
             if variable not in self.variables:
                 self.variables[variable] = part.why
                 sentence = f"set the environment variable {variable}: {part.why}"

@@ -16,6 +16,9 @@ from poller.telling import one_line
 MOST_TEXT = 10_000
 """Characters of one text: resources that name each other can double it at every step."""
 
+MOST_PARTS = 20
+"""Parts of one text of which some are unknown."""
+
 _DYNAMIC = re.compile(r"\{\{resolve:[^{}]*\}\}")
 
 
@@ -89,7 +92,7 @@ def joined(parts: Iterable[str | Text]) -> str | Text:
             elif piece != "":
                 flat.append(piece)
     if any(isinstance(piece, Blank) for piece in flat):
-        return Text(tuple(flat))
+        return Text(tuple(flat)) if len(flat) <= MOST_PARTS else blank("it has too many unknown parts")
     return "".join(piece for piece in flat if isinstance(piece, str))
 
 
