@@ -64,7 +64,8 @@ class RecordFilter:
         if not ok or not self._rest:
             return ok != 0
         event = kinesis_event(record, arn, shard_id)
-        return self._rest_passes({**event, **event.pop("kinesis")}, ok)
+        event.update(event.pop("kinesis"))
+        return self._rest_passes(event, ok)
 
     def _data_bits(self, node: Node, text: object, parsed: object) -> Bits:
         if parsed is None:
