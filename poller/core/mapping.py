@@ -175,12 +175,14 @@ def parse_mapping(fields: Mapping[str, object], taken: Collection[str] = ()) -> 
         return Invalid(tuple(field_problems(fields, None)))
     source = SourceArn(str(fields["EventSourceArn"]), *arn[1:])
     queue = arn.kind is SourceKind.SQS
-    problems = (
-        *field_problems(fields, arn.kind),
-        *handler_problems(fields),
-        *plain_data_patterns(fields, arn.kind),
-        *(queue_problems(fields, fifo=source.fifo) if queue else stream_problems(fields, arn.kind)),
+    problems = tuple(field_problems(fields, arn.kind))
+    rules = chain(
+        handler_problems(fields),
+        plain_data_patterns(fields, arn.kind),
+        queue_problems(fields, fifo=source.fifo) if queue else stream_problems(fields, arn.kind),
     )
+    told = {problem.path for problem in problems}  # a value that is wrong by itself is told once
+    problems += tuple(problem for problem in rules if problem.path not in told)
     if problems:
         return Invalid(problems)
     # Nothing below can fail: the problems above are all there are.

@@ -39,6 +39,7 @@ _STREAMS = _ALL - _QUEUES
 _KINESIS = frozenset({SourceKind.KINESIS})
 _NONE: frozenset[SourceKind] = frozenset()
 
+_METRICS = ("EventCount", "ErrorCount", "KafkaMetrics")
 MAX_RETRY_DELAY = 43_200  # seconds: SQS keeps a message invisible for 12 hours at most
 
 
@@ -77,19 +78,19 @@ def _response_types(value: object, path: Path) -> Iterator[FieldProblem]:
 
 
 def _metrics(value: object, path: Path) -> Iterator[FieldProblem]:
-    """CFG-22, CFG-54: EventCount is the only word for these sources."""
+    """CFG-22, CFG-54: of AWS's three words, EventCount is the one for these sources."""
+    allowed = "allowed: [] or [EventCount]"
     if not isinstance(value, list):
         yield wrong_type(path, value, "a list", "[] or [EventCount]")
-    elif len(value) > 3:
-        limit = "Member must have length less than or equal to 3"
-        yield violation(path, value, limit, "allowed: [] or [EventCount]")
-    elif any(word != "EventCount" for word in value):
-        yield FieldProblem(
-            path,
-            "InvalidParameterValueException",
-            "Unsupported MetricsConfig parameter for given event source mapping type.",
-            "allowed: [] or [EventCount]",
-        )
+        return
+    if len(value) > 3:
+        yield violation(path, value, "Member must have length less than or equal to 3", allowed)
+    for index, word in enumerate(value):
+        if word not in _METRICS:
+            limit = f"Member must satisfy enum value set: [{', '.join(_METRICS)}]"
+            yield violation((*path, index), word, limit, allowed)
+        elif word != "EventCount":
+            yield invalid((*path, index), unsupported(path[:1]).message, allowed)
 
 
 def _tags(value: object, path: Path) -> Iterator[FieldProblem]:

@@ -253,13 +253,16 @@ def test_an_empty_filter_container_is_no_filter(empty: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", ['{"body": {"a": [1]}}', {"body": {"type": ["order", {"exists": True}]}}, "{}"]
+    ("pattern", "kept"),
+    [
+        ('{"body": {"a": [1]}}', '{"body":{"a":[1]}}'),
+        ({"body": {"type": ["order", {"exists": True}]}}, '{"body":{"type":["order",{"exists":true}]}}'),
+        ('{"body": ["a"], "body": ["b"]}', '{"body":["b"]}'),
+    ],
 )
-def test_a_filter_is_refused_not_ignored(pattern: Any) -> None:
-    """CFG-16: without its filter the mapping would hand over, and delete, the wrong messages."""
-    problem = only_problem(FilterCriteria={"Filters": [{"Pattern": pattern}]})
-    assert problem.path == ("FilterCriteria", "Filters")
-    assert problem.message == "Filters are not part of this version: every record would reach the handler"
+def test_a_filter_arrives(pattern: Any, kept: str) -> None:
+    """CFG-16: as text, however it was written."""
+    assert valid(FilterCriteria={"Filters": [{"Pattern": pattern}]}).filters == (kept,)
 
 
 @pytest.mark.parametrize(
@@ -286,11 +289,10 @@ def test_a_filter_is_refused_not_ignored(pattern: Any) -> None:
     ],
 )
 def test_a_malformed_pattern_has_its_own_text(filter_: Any) -> None:
-    """CFG-45: said before filters as such are refused."""
-    first, second = problems(FilterCriteria={"Filters": [filter_]})
-    assert first.path == ("FilterCriteria", "Filters", 0, "Pattern")
-    assert (first.code, first.message) == (INVALID, "Invalid filter pattern definition.")
-    assert second.message.startswith("Filters are not part of this version")
+    """CFG-45: at the pattern, or at the place inside it."""
+    problem = only_problem(FilterCriteria={"Filters": [filter_]})
+    assert problem.path[:4] == ("FilterCriteria", "Filters", 0, "Pattern")
+    assert (problem.code, problem.message) == (INVALID, "Invalid filter pattern definition.")
 
 
 def test_the_limits_of_filters() -> None:
@@ -298,7 +300,7 @@ def test_the_limits_of_filters() -> None:
     good = {"Pattern": '{"a": [1]}'}
     long = {"Pattern": '{"a": ["' + "x" * (4_096 - 11) + '"]}'}
     assert len(long["Pattern"]) == 4_096
-    assert len(problems(FilterCriteria={"Filters": [good] * 9 + [long]})) == 1
+    assert len(valid(FilterCriteria={"Filters": [good] * 9 + [long]}).filters) == 10
     too_many = problems(FilterCriteria={"Filters": [good] * 11})
     assert "length less than or equal to 10" in too_many[0].message
     too_long = problems(FilterCriteria={"Filters": [{"Pattern": long["Pattern"] + " "}]})
@@ -362,9 +364,16 @@ def test_kms_key() -> None:
 def test_metrics_config() -> None:
     """CFG-22, CFG-54: EventCount is the only one for queues."""
     check_range("MetricsConfig.Metrics", [[], ["EventCount"], None], ["EventCount", {}], TYPE, "[EventCount]")
-    for words in (["ErrorCount"], ["KafkaMetrics", "EventCount"], ["x"], [None], [[]]):
+    for words in (["ErrorCount"], ["KafkaMetrics", "EventCount"]):
         problem = only_problem(MetricsConfig={"Metrics": words})
-        assert (problem.code, problem.message) == (INVALID, UNSUPPORTED.format("MetricsConfig"))
+        assert (problem.path, problem.code) == (("MetricsConfig", "Metrics", 0), INVALID)
+        assert problem.message == UNSUPPORTED.format("MetricsConfig")
+    for words in (["x"], [None], [[]]):
+        problem = only_problem(MetricsConfig={"Metrics": words})
+        assert (problem.path, problem.code) == (("MetricsConfig", "Metrics", 0), VALIDATION)
+        assert (
+            "enum value set: [EventCount, ErrorCount, KafkaMetrics]; allowed: [] or [EventCount]" in problem.detail
+        )
     assert "less than or equal to 3" in only_problem(MetricsConfig={"Metrics": ["EventCount"] * 4}).message
     assert valid(MetricsConfig={}) == valid()
 

@@ -345,10 +345,11 @@ def test_what_a_tumbling_window_excludes() -> None:
     assert told[-1] == "TumblingWindowInSeconds cannot be combined with FilterCriteria"
 
 
-def test_filters_are_refused_not_ignored() -> None:
-    """CFG-16: the position would pass records that no handler saw fit."""
-    problem = only_problem(FilterCriteria={"Filters": [{"Pattern": {"data": {"a": [1]}}}]})
-    assert problem.message.startswith("Filters are not part of this version")
+def test_a_filter_arrives() -> None:
+    """CFG-16: as text, however it was written."""
+    assert valid(FilterCriteria={"Filters": [{"Pattern": {"data": {"a": [1]}}}]}).filters == (
+        '{"data":{"a":[1]}}',
+    )
 
 
 # --- failure destinations ---
