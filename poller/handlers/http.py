@@ -136,8 +136,7 @@ class HttpHandler:
                 return result  # its body is of no use; a connection on which it has not come already is closed
             read = await _read(answer)
             if read is None:
-                answer.close()
-                return too_large(self._url)
+                return too_large(self._url)  # what is left unread closes the connection
             return response(read, answer.headers.get("Content-Encoding"), self._url)
 
     def _headers(self, body: bytes, invocation: Invocation) -> Mapping[str, str]:

@@ -91,7 +91,7 @@ def seconds_asked(value: str | None, now: float) -> float | None:
     try:
         date = parsedate_to_datetime(text)
         moment = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, TypeError, IndexError, OverflowError):  # the parser raises what its parts do
+    except (ValueError, IndexError, OverflowError):  # the parser raises what its parts do
         return None
     return max(0.0, moment - now)
 

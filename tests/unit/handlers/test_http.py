@@ -132,6 +132,12 @@ async def test_successes_in_other_shapes(mapping: EventSourceMapping, data: byte
     assert await answer_of(mapping, raw(data)) == Succeeded(b"null")
 
 
+async def test_a_body_that_is_not_what_it_says(mapping: EventSourceMapping) -> None:
+    """INV-9: a success all the same; what the body means is judged where it matters."""
+    script = always(b"not gzip", extra="Content-Encoding: gzip\r\n")
+    assert await answer_of(mapping, script) == Succeeded(b"not gzip")
+
+
 async def test_a_body_without_a_length_ends_with_its_connection(mapping: EventSourceMapping) -> None:
     """INV-9: as HTTP/1.0 has it."""
     assert await answer_of(mapping, raw(b"HTTP/1.1 200 OK\r\n\r\n[1,2]")) == Succeeded(b"[1,2]")
