@@ -2,9 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 JOBS ?= 6
+# Tests start Python a few hundred times: whoever sets this would have everything compiled anew each time.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint unit bench clean
+.PHONY: help install demo test compiled lint unit bench clean
 
 help: ## the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -25,8 +27,13 @@ lint: install ## format, lint, types, import contracts, clauses without a test
 unit: install ## the tests that start no process
 	$(BIN)/pytest -n $(JOBS) --dist worksteal tests/unit tests/property
 
-test: lint ## all checks and all tests
+test: install ## all checks and all tests
+	@$(MAKE) --no-print-directory -j2 lint compiled
 	$(BIN)/pytest -n $(JOBS) --dist worksteal tests
+
+# Else each worker would compile all of them, at the same time.
+compiled:
+	@$(BIN)/pytest --collect-only -qq tests > /dev/null || $(BIN)/pytest --collect-only -q tests
 
 bench: install ## the figures of the README
 	$(BIN)/python -m tests.bench.run

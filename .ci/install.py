@@ -29,14 +29,19 @@ def one_at_a_time():
         yield
 
 
+def _package() -> bytes:
+    """What pyproject.toml says of the package: settings of tools ask for no new .venv."""
+    import tomllib  # only from 3.11 on, which is asked for first
+
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    return repr((told["project"], told["build-system"], told["tool"]["hatch"])).encode()
+
+
 def main() -> int:
     if sys.version_info < (3, 11):
         print(f"esm-poller needs Python 3.11 or later; this is {sys.version.split()[0]}", file=sys.stderr)
         return 1
-    wanted = hashlib.sha256()
-    for name in ("requirements.txt", "pyproject.toml"):
-        wanted.update((ROOT / name).read_bytes())
-    wanted.update(sys.version.encode())
+    wanted = hashlib.sha256((ROOT / "requirements.txt").read_bytes() + _package() + sys.version.encode())
     with one_at_a_time():
         if STAMP.exists() and STAMP.read_text() == wanted.hexdigest():
             return 0
