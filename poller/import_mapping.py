@@ -143,7 +143,7 @@ class Judge:
             draft.fields["EventSourceArn"] = Text(kept)
         else:
             return
-        sentence = "enhanced fan-out is not part of this version: written is the ARN of the consumer's stream"
+        sentence = "enhanced fan-out is not part of this version: the consumer's stream is written"
         self.notes.append(draft.note(("EventSourceArn",), sentence))
 
     def _lawful(self, draft: Draft) -> bool:

@@ -63,7 +63,7 @@ def attribute(template: Template, resource: str, name: str) -> str | Text:
         case "AWS::SNS::Topic", "":
             name = "TopicArn"
         case (("AWS::DynamoDB::Table" | "AWS::DynamoDB::GlobalTable"), "StreamArn"):
-            why = f"the ARN of a stream of {resource} has a time in it: it is the LatestStreamArn of the table"
+            why = f"the ARN of a table's stream has a time in it: it is the LatestStreamArn of {resource}"
             sample = f"arn:aws:dynamodb:{_SAMPLE}:table/table/stream/2026-01-01T00:00:00.000"
             return blank(why, f"{resource}_StreamArn", sample)
         case "AWS::Lambda::Alias", ("" | "AliasArn"):

@@ -48,7 +48,7 @@ def events_of(template: Template, document: Document, function: str) -> Iterator
 def _refusal(line: int, where: str, kind: object) -> Note:
     if kind in _OTHER_SOURCES:
         return Note(line, where, f"not taken: {kind} is a source that this poller does not read")
-    sentence = f"not taken: events of type {quote(kind)} are no event source mapping"
+    sentence = f"not taken: nothing is polled for events of type {quote(kind)}"
     return Note(line, where, sentence, complete=isinstance(kind, str))
 
 
