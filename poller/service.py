@@ -17,11 +17,13 @@ from typing import Any, Self
 from prometheus_client import CollectorRegistry
 
 from poller.aws.clients import AwsClients
+from poller.aws.lambda_handler import make_lambda_handler
 from poller.clock import Clock, SystemClock
 from poller.core.budget import ByteBudget
 from poller.core.mapping import EventSourceMapping
 from poller.core.mapping_advice import future_start
 from poller.core.mapping_changes import Changes
+from poller.core.mapping_targets import LambdaTarget, parse_target
 from poller.core.messages import Request
 from poller.core.model import Batch, JsonObject, QueueFacts, SourceKind, SourceProblem
 from poller.core.payload import queue_event
@@ -122,7 +124,7 @@ class Service:
             raise ConfigurationError(wrong)
         if mapping.name in self.coordinators:
             raise ConfigurationError(f"There is a mapping named {mapping.name!r} already: give one another Name.")
-        handler = make_handler(mapping, target, self._clock)
+        handler = make_handler(mapping, target, self._clock, self._make_lambda)
         add = self._add_queue if mapping.source is SourceKind.SQS else self._add_stream
         coordinator = self.coordinators[mapping.name] = add(mapping, handler)
         coordinator.start()
@@ -273,6 +275,9 @@ class Service:
             clock=self._clock,
         )
 
+    def _make_lambda(self, mapping: EventSourceMapping) -> Handler:
+        return make_lambda_handler(mapping, self._clients)
+
     async def _open(self, mapping: EventSourceMapping) -> tuple[QueueSource, QueueFacts]:
         return await Sources(self._clients).queue(mapping)
 
@@ -315,7 +320,11 @@ def _event(batch: Batch) -> JsonObject:
 
 
 async def try_handler(mapping: EventSourceMapping) -> None:
-    """Looks whether the mapping's handler can be had. Raises ConfigurationError or HandlerError."""
+    """Looks whether the mapping's handler can be had, as far as that can be known here: of a Lambda function AWS
+    alone knows. Raises ConfigurationError or HandlerError.
+    """
+    if isinstance(parse_target(mapping.function_name), LambdaTarget):
+        return
     handler = make_handler(mapping)
     try:
         await handler.start()

@@ -41,10 +41,16 @@ def test_a_process_or_a_program_is_started(mapping: EventSourceMapping, name: st
     assert isinstance(make_handler(replace(mapping, function_name=name)), form)
 
 
-@pytest.mark.parametrize("name", ["my-function"])
-def test_other_forms_are_refused_in_a_sentence(mapping: EventSourceMapping, name: str):
-    with pytest.raises(
-        ConfigurationError, match="Mapping 'orders': this version cannot call FunctionName"
-    ) as caught:
-        make_handler(replace(mapping, function_name=name))
-    assert name in str(caught.value)
+@pytest.mark.parametrize("name", ["my-function", "arn:aws:lambda:eu-west-1:123456789012:function:f:live"])
+def test_a_lambda_function_is_invoked_by_whoever_knows_aws(mapping: EventSourceMapping, name: str):
+    named, other = replace(mapping, function_name=name), make_handler(replace(mapping, function_name="exec:./run"))
+    asked: list[EventSourceMapping] = []
+    assert make_handler(named, make_lambda=lambda one: asked.append(one) or other) is other
+    assert asked == [named]
+    with pytest.raises(ConfigurationError, match=f"Mapping 'orders': {name} cannot be invoked without AWS"):
+        make_handler(named)
+
+
+def test_what_names_no_target_is_refused_in_a_sentence(mapping: EventSourceMapping):
+    with pytest.raises(ConfigurationError, match="Mapping 'orders': FunctionName: 'no target' names no target"):
+        make_handler(replace(mapping, function_name="no target"))
