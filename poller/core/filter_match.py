@@ -22,6 +22,7 @@ class Node:
     """A field: the lists that ways have for it, and the fields below it."""
 
     __slots__ = (
+        "_looked_for",
         "absent",
         "absent_below",
         "children",
@@ -56,6 +57,9 @@ class Node:
             for _, constraint in below
             for end in range(depth + 2, len(constraint.steps) + 1)
         )
+        self._looked_for = tuple(
+            (name, child, child.lists | child.lists_below, child.leaf) for name, child in self.children
+        )
         self.absent_below: Bits = everything
         for _, child in self.children:
             self.absent_below &= child.absent
@@ -85,9 +89,10 @@ class Node:
         if self.dotted and not fields.keys().isdisjoint(self.dotted):
             fields = _undotted(self, fields)
         ok, held = self.everything, 0
-        for name, child in self.children:
+        for name, child, concerned, leaf in self._looked_for:
+            if not ok & concerned:  # every way that looks at it is out already
+                continue
             value = fields.get(name, MISSING)
-            leaf = child.leaf
             if value is MISSING:
                 ok &= child.absent
             elif leaf is not None and type(value) is not dict and type(value) is not list:

@@ -55,7 +55,7 @@ def plain_data_patterns(fields: Mapping[str, object], source: SourceKind) -> Ite
     data = _DATA.get(source)
     if data is None:
         return
-    for index, pattern in enumerate(_patterns(fields)):
+    for index, pattern in _patterns(fields):
         parsed = parse_pattern(pattern)
         if isinstance(parsed, PatternProblem):
             continue
@@ -68,13 +68,16 @@ def plain_data_patterns(fields: Mapping[str, object], source: SourceKind) -> Ite
 
 def filter_texts(fields: Mapping[str, object]) -> tuple[str, ...]:
     """The patterns of valid fields, as EventSourceMapping.filters has them."""
-    return tuple(pattern_text(pattern) for pattern in _patterns(fields))
+    return tuple(pattern_text(pattern) for _, pattern in _patterns(fields))
 
 
-def _patterns(fields: Mapping[str, object]) -> list[object]:
+def _patterns(fields: Mapping[str, object]) -> Iterator[tuple[int, object]]:
+    """Each pattern with the place of its filter in the list."""
     criteria = fields.get("FilterCriteria")
     filters = criteria.get("Filters") if isinstance(criteria, Mapping) else None
-    return [f.get("Pattern") for f in filters if isinstance(f, Mapping)] if isinstance(filters, list) else []
+    for index, member in enumerate(filters if isinstance(filters, list) else ()):
+        if isinstance(member, Mapping):
+            yield index, member.get("Pattern")
 
 
 def _filter(value: object, path: Path) -> Iterator[FieldProblem]:
