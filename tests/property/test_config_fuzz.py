@@ -1,14 +1,15 @@
 """Whatever stands in a file: a Configuration or one readable line for each problem, and nothing else."""
 
 import json
+from collections import Counter
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from poller.config import Configuration, load, parse
 from poller.core.mapping import (
     EventSourceMapping,
     Invalid,
@@ -20,10 +21,8 @@ from poller.core.mapping import (
 from poller.core.mapping_rules import FIELDS
 from poller.core.model import SourceKind
 from poller.core.records import PositionKind
-from poller.errors import ConfigurationError
+from tests.property.fuzz_config import QUEUE, STREAM, attempt, check, check_file
 
-QUEUE = "arn:aws:sqs:eu-west-1:123456789012:orders"
-STREAM = "arn:aws:kinesis:eu-west-1:123456789012:stream/clicks"
 TABLE = "arn:aws:dynamodb:ddblocal:000000000000:table/t/stream/2026-01-01T00:00:00.000"
 SOURCES = [QUEUE, f"{QUEUE}.fifo", STREAM, TABLE]
 POSITIONS = ["LATEST", "TRIM_HORIZON", "AT_TIMESTAMP"]
@@ -35,11 +34,10 @@ WORDS = [
 ]  # fmt: skip
 TEXTS = [
     *SOURCES, *POSITIONS, f"{STREAM}/consumer/c:1", "arn:aws:s3:::b", "arn:aws:s3:", "2026-01-31T12:00:00Z",
-    "2026-02-30T12:00:00+99:99", "python:a:b", "my-function", "memory:", "sqlite:x", "127.0.0.1:1", "${A}",
+    "2026-02-30T12:00:00+99:99", "python:a:b", "my-function", "process:a:b", "exec:./a -b 'c", "https://h/x?y",
+    "arn:aws:lambda:eu-west-1:123456789012:function:f:1", "memory:", "sqlite:x", "127.0.0.1:1", "${A}",
     "${B:-7}", "${", "ReportBatchItemFailures", "eu-west-1", "", "\ud83d", "http://h:1",
 ]  # fmt: skip
-ENVIRONMENT = {"A": "10", "EMPTY": ""}
-
 scalars = (
     st.none()
     | st.booleans()
@@ -63,7 +61,7 @@ mappings = st.fixed_dictionaries(
 likely = st.fixed_dictionaries(
     {
         "EventSourceArn": st.sampled_from([QUEUE, f"{QUEUE}2", f"{QUEUE}.fifo"]),
-        "FunctionName": st.sampled_from(["python:a:b", "python:a:c"]),
+        "FunctionName": st.sampled_from(["python:a:b", "process:a:b", "exec:./a", "https://h", "f", "f:1"]),
     },
     optional={
         "Name": st.sampled_from(["orders", "orders-2", "x"]),
@@ -75,7 +73,12 @@ likely = st.fixed_dictionaries(
             st.sampled_from(["MinimumPollers", "MaximumPollers"]), st.integers(2, 4) | st.none()
         ),
         "Handler": st.fixed_dictionaries(
-            {}, optional={"TimeoutInSeconds": st.integers(1, 900) | st.floats(1, 900)}
+            {},
+            optional={
+                "TimeoutInSeconds": st.integers(1, 900) | st.floats(1, 900),
+                "EndpointUrl": st.just("http://h:1"),
+                "RecycleAfter": st.integers(1, 9),
+            },
         ),
         "Poller": st.fixed_dictionaries(
             {},
@@ -86,7 +89,7 @@ likely = st.fixed_dictionaries(
 likely_streams = st.fixed_dictionaries(
     {
         "EventSourceArn": st.sampled_from([STREAM, f"{STREAM}2", TABLE]),
-        "FunctionName": st.sampled_from(["python:a:b", "python:a:c"]),
+        "FunctionName": st.sampled_from(["python:a:b", "process:a:b", "exec:./a", "https://h", "f", "f:1"]),
         "StartingPosition": st.sampled_from(POSITIONS),
     },
     optional={
@@ -102,7 +105,7 @@ likely_streams = st.fixed_dictionaries(
         "MaximumRecordAgeInSeconds": st.sampled_from([-1, 60, 604_800]),
         "TumblingWindowInSeconds": st.integers(0, 3),
         "DestinationConfig": st.sampled_from([{}, {"OnFailure": {"Destination": "arn:aws:s3:::bucket"}}]),
-        "FilterCriteria": st.sampled_from([{}, {"Filters": []}]),
+        "FilterCriteria": st.sampled_from([{}, {"Filters": []}, {"Filters": [{"Pattern": {"eventName": ["x"]}}]}]),
     },
 )
 files = st.fixed_dictionaries(
@@ -122,19 +125,6 @@ pieces = st.lists(
 ).map("".join)  # fmt: skip
 
 TINY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
-def check(text: str) -> None:
-    result = parse(text, "poller.yaml", ENVIRONMENT)
-    if isinstance(result, Configuration):
-        assert result.mappings
-        assert len(result.lines) == len(result.mappings) == len({mapping.uuid for mapping in result.mappings})
-        assert len({mapping.name for mapping in result.mappings}) == len(result.mappings)
-    else:
-        assert result.problems
-        for problem in result.problems:
-            assert problem.sentence.isprintable()
-            assert problem.line is None or 1 <= problem.line <= text.count("\n") + 2
 
 
 def check_stream(mapping: EventSourceMapping, stream: StreamSettings) -> None:
@@ -158,14 +148,16 @@ def check_stream(mapping: EventSourceMapping, stream: StreamSettings) -> None:
 def test_any_bytes(tmp_path_factory: Any, data: bytes) -> None:
     file: Path = tmp_path_factory.getbasetemp() / "fuzz.yaml"
     file.write_bytes(data)
-    try:
-        configuration = load(file, ENVIRONMENT)
-    except ConfigurationError as error:
-        lines = str(error).splitlines()
-        assert lines
-        assert all(line.startswith(str(file)) and line.isprintable() for line in lines)
-    else:
-        assert configuration.mappings
+    check_file(file)
+
+
+def test_files_made_of_rubble(tmp_path: Path) -> None:
+    """CFG-1, CFG-2: `python -m tests.property.fuzz_config 60` goes on for a minute."""
+    counts = Counter[str]()
+    for seed in range(150):
+        attempt(Random(seed), tmp_path / "poller.yaml", counts)
+    assert counts["taken"] > 10
+    assert counts["refused"] > 50
 
 
 @TINY
