@@ -56,10 +56,11 @@ class ChildPool:
         self._idle: list[Child] = []
         self._busy: set[Child] = set()
         self._leaving: set[Child] = set()  # by our will
-        self._starting: dict[asyncio.Task[Child], float] = {}
+        self._starting: dict[asyncio.Task[Child], int] = {}  # and how many had come to nothing before
         self._waiting: deque[asyncio.Future[Child | NotInvoked]] = deque()
-        self._failures = 0
-        self._failed_at = self._not_before = float("-inf")
+        self._failures = 0  # in a row
+        self._failed_ever = 0
+        self._not_before = float("-inf")
         self._trouble = ""
         self._closed = False
 
@@ -178,11 +179,11 @@ class ChildPool:
             if coming + staying >= self._size or coming + len(self._children) >= 2 * self._size:
                 return
             task = asyncio.ensure_future(self._start())
-            self._starting[task] = now
+            self._starting[task] = self._failed_ever
             task.add_done_callback(self._started)
 
     def _started(self, task: asyncio.Task[Child]) -> None:
-        begun = self._starting.pop(task)
+        failed_before = self._starting.pop(task)
         if task.cancelled():
             return
         error = task.exception()
@@ -190,7 +191,7 @@ class ChildPool:
             self._adopt(task.result())
             return
         text = str(error) if isinstance(error, PollerError) else f"{type(error).__name__}: {error}"
-        if begun >= self._failed_at:  # those that were started together fail together
+        if failed_before == self._failed_ever:  # those that were started together fail together
             self._failed(text)
         while len(self._waiting) > len(self._starting):
             self._waiting.popleft().set_result(NotInvoked(text))
@@ -228,8 +229,9 @@ class ChildPool:
         """A child came to nothing. One may happen; after the second in a row there is a pause before the next."""
         now = self._clock.now()
         self._failures += 1
+        self._failed_ever += 1
         pause = delay(self._failures - 1, BACKOFF_FIRST, BACKOFF_CAP, self._random) if self._failures > 1 else 0.0
-        self._failed_at, self._not_before = now.mono, now.mono + pause
+        self._not_before = now.mono + pause
         self._trouble = f"the {self._what} cannot be had: {reason}"
         self._teller.failure("worker_unusable", reason, self._trouble, now, failures=self._failures)
 

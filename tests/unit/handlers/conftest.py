@@ -15,8 +15,8 @@ ARN = "arn:aws:sqs:eu-west-1:123456789012:orders"
 
 
 def pytest_asyncio_loop_factories(config, item):
-    """HTTP is tested on both event loops: their transports differ, in TLS above all."""
-    if item.path.name in {"test_http.py", "test_http_connections.py"}:
+    """Both event loops, where their transports differ: TLS above all, and pipes."""
+    if item.path.name in {"test_child.py", "test_http.py", "test_http_connections.py"}:
         return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.new_event_loop}
 
