@@ -10,7 +10,8 @@ from pathlib import Path as FilePath
 from pydantic import ValidationError
 
 from poller.config_shape import MAPPINGS, FileShape, explained, make_settings
-from poller.core.mapping import EventSourceMapping, Invalid, find_conflicts, parse_mapping
+from poller.core.mapping import EventSourceMapping, Invalid, parse_mapping
+from poller.core.mapping_conflicts import find_conflicts
 from poller.core.mapping_shapes import FieldProblem, Path, dotted, quote
 from poller.errors import ConfigurationError
 from poller.settings import Settings

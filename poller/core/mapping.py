@@ -4,7 +4,7 @@ Whether a configuration is legal is decided by `parse_mapping` and nowhere else;
 the control API all come through it. Its rules are in mapping_rules.py.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, count
 from typing import Any
@@ -18,10 +18,10 @@ from poller.core.mapping_shapes import FieldProblem
 from poller.core.mapping_streams import epoch_seconds, stream_problems
 from poller.core.mapping_targets import (
     ExecTarget,
-    LambdaTarget,
     ProcessTarget,
     Target,
     function_arn,
+    function_reference,
     handler_problems,
     parse_target,
 )
@@ -192,7 +192,7 @@ def parse_mapping(fields: Mapping[str, object], taken: Collection[str] = ()) -> 
     assert not isinstance(target, FieldProblem)
     function = function_arn(target, arn, name)
     return EventSourceMapping(
-        uuid=_uuid(given, arn.kind, name, _reference(given["FunctionName"], function)),
+        uuid=_uuid(given, arn.kind, name, function_reference(given["FunctionName"], function)),
         name=name,
         source=arn.kind,
         arn=source,
@@ -209,45 +209,6 @@ def parse_mapping(fields: Mapping[str, object], taken: Collection[str] = ()) -> 
         poller=_poller(given.get("Poller", {})),
         stream=None if queue else _stream(given),
     )
-
-
-def find_conflicts(mappings: Sequence[EventSourceMapping]) -> tuple[FieldProblem, ...]:
-    """Mappings that cannot live side by side; each path starts with the place of the later one in the list.
-
-    CFG-51, CFG-52: one source with one function reference only once; what the qualifier says is part of it. A name
-    only once too: it is how logs and metrics tell mappings apart.
-    """
-    problems = []
-    names: dict[str, int] = {}
-    pairs: dict[tuple[str, str], int] = {}
-    for index, mapping in enumerate(mappings):
-        first = names.setdefault(mapping.name, index)
-        if first != index:
-            text = f"the name {mapping.name!r} is taken by EventSourceMappings[{first}]"
-            problems.append(
-                FieldProblem((index, "Name"), "ResourceConflictException", text, "give each mapping another Name")
-            )
-        pair = (mapping.arn.text, _reference(mapping.function_name, mapping.function_arn))
-        first = pairs.setdefault(pair, index)
-        if first != index:
-            text = _exists(mapping, mappings[first].uuid)
-            advice = f"it is EventSourceMappings[{first}], {mappings[first].name!r}"
-            problems.append(FieldProblem((index, "FunctionName"), "ResourceConflictException", text, advice))
-    return tuple(problems)
-
-
-def _reference(written: str, arn: str) -> str:
-    """What is the same for the same function: the ARN of a Lambda function (CFG-53), else what was written."""
-    return arn if isinstance(parse_target(written), LambdaTarget) else written
-
-
-def _exists(mapping: EventSourceMapping, uuid: str) -> str:
-    arn, function = mapping.arn.text, mapping.function_name
-    if mapping.source is SourceKind.SQS:
-        which = f'An event source mapping with SQS arn (" {arn} ") and function (" {function} ") already exists.'
-    else:
-        which = f'The event source arn (" {arn} ") and function (" {function} ") provided mapping already exists.'
-    return f"{which} Please update or delete the existing mapping with UUID {uuid}"
 
 
 def visibility_conflict(visibility_timeout: float, mapping: EventSourceMapping) -> str | None:

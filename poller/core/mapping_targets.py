@@ -188,6 +188,11 @@ def function_arn(target: Target, source: SourceParts, name: str) -> str:
             assert_never(target)
 
 
+def function_reference(written: str, arn: str) -> str:
+    """CFG-52: the same for the same target: the ARN of a Lambda function (CFG-53), else what was written."""
+    return arn if isinstance(parse_target(written), LambdaTarget) else written
+
+
 def handler_problems(fields: Mapping[str, object]) -> Iterator[FieldProblem]:
     """Fields of `Handler` that only some targets have: on another they would do nothing, and are refused."""
     target, handler = parse_target(fields.get("FunctionName")), fields.get("Handler")

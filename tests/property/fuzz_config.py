@@ -64,7 +64,8 @@ RUBBLE = [
     b"!!int ", b"!x ", b"!!binary ", b"|\n", b">-\n", b"'", b'"', b"#", b"%YAML 1.1\n", b"---\n", b"\t", b"\\",
     b"${A}", b"${", b"$${", b"${EMPTY}", b"${X:-", b"\\UFFFFFFFF", b"1:60", b"0x", b"~", b"null", b"\0",
     b"\xc3\xa9", b"\xff", b"\xed\xa0\xbd", b"\xef\xbb\xbf", b"1e999", b".nan", b"-.inf", b"9" * 5_000,
-    b"[" * 2_000, b"{a: " * 150, b"exec:'", b"http://[::1", b"python:a:b", b"2026-99-99T99:99", b'{"$or": []}', b"- {}\n",
+    b"[" * 2_000, b"{a: " * 150, b"exec:'", b"http://[::1", b"python:a:b", b"2026-99-99T99:99",
+    b'{"$or": []}', b"- {}\n",
 ]  # fmt: skip
 
 

@@ -15,9 +15,9 @@ from poller.core.mapping import (
     Invalid,
     PollerSettings,
     StreamSettings,
-    find_conflicts,
     parse_mapping,
 )
+from poller.core.mapping_conflicts import find_conflicts
 from poller.core.mapping_rules import FIELDS
 from poller.core.model import SourceKind
 from poller.core.records import PositionKind

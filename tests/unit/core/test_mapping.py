@@ -13,10 +13,10 @@ from poller.core.mapping import (
     PollerSettings,
     ProvisionedPollers,
     RetryDelay,
-    find_conflicts,
     parse_mapping,
     visibility_conflict,
 )
+from poller.core.mapping_conflicts import find_conflicts
 from poller.core.mapping_rules import FIELDS
 from poller.core.mapping_shapes import FieldProblem, dotted
 from poller.core.model import SourceKind

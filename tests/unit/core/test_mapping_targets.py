@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from poller.core.mapping import EventSourceMapping, Invalid, find_conflicts, parse_mapping
+from poller.core.mapping import EventSourceMapping, Invalid, parse_mapping
+from poller.core.mapping_conflicts import find_conflicts
 from poller.core.mapping_shapes import FieldProblem
 from poller.core.mapping_targets import (
     ExecTarget,

@@ -14,9 +14,9 @@ from poller.core.mapping import (
     Invalid,
     PollerSettings,
     StreamSettings,
-    find_conflicts,
     parse_mapping,
 )
+from poller.core.mapping_conflicts import find_conflicts
 from poller.core.mapping_rules import FIELDS
 from poller.core.mapping_shapes import FieldProblem, dotted
 from poller.core.model import SourceKind
