@@ -97,7 +97,7 @@ def _draft(document: Document, path: Path, given: dict[str, object], name: str, 
     if "FunctionArn" in fields:
         fields["FunctionName"] = fields.pop("FunctionArn")
         lines["FunctionName"] = lines["FunctionArn"]
-    if given.get("State") in {"Disabled", "Disabling"}:
+    if given.get("State") in ("Disabled", "Disabling"):
         fields["Enabled"] = False
     hidden = _hidden_filters(given, listed=listed)
     if hidden:

@@ -15,7 +15,7 @@ from poller.import_template import Template, as_map
 from poller.import_values import Text, Value
 from poller.yamltext import Document
 
-_STACKS = {"AWS::CloudFormation::Stack", "AWS::Serverless::Application"}
+_STACKS = ("AWS::CloudFormation::Stack", "AWS::Serverless::Application")
 
 
 def read_template(

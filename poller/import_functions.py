@@ -15,7 +15,8 @@ from poller.import_values import Text, Value
 LAMBDA_TIMEOUT = 3
 """Seconds: what Lambda allows a function without a Timeout (INV-3)."""
 
-_FUNCTIONS = {"AWS::Lambda::Function", "AWS::Serverless::Function"}
+_FUNCTIONS = ("AWS::Lambda::Function", "AWS::Serverless::Function")
+_NAMING = ("AWS::Lambda::Alias", "AWS::Lambda::Version")
 
 
 def function_behind(template: Template, named: object) -> str | None:
@@ -50,7 +51,7 @@ def _references(template: Template, value: object, depth: int) -> list[str]:
     through = [
         name
         for resource in found
-        if as_map(template.resources.get(resource)).get("Type") in {"AWS::Lambda::Alias", "AWS::Lambda::Version"}
+        if as_map(template.resources.get(resource)).get("Type") in _NAMING
         for name in _references(template, properties_of(template, resource).get("FunctionName"), depth + 1)
     ]
     return [*(name.partition(".")[0] for name in found), *through]

@@ -303,4 +303,6 @@ def _take_out(fields: dict[str, Value], path: Path) -> bool:
     if around is None:
         return False
     del around[last]
+    if fields.get(str(path[0])) == {}:
+        del fields[str(path[0])]
     return True

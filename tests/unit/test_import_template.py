@@ -1,4 +1,4 @@
-"""CloudFormation's functions one by one: what each gives, and the blanks with their reasons for what is not known."""
+"""CloudFormation's functions one by one: what each gives, and what comes of those that cannot be known."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ Conditions:
   Same: !Equals [!Ref Open, !Ref Open]
   TestAndMaybe: !And [!Condition Maybe, !Condition IsTest]
   ProdOrMaybe: !Or [!Condition Maybe, !Condition IsProd]
-  ProdAndMaybe: !And [!Condition IsProd, !Condition Maybe]
+  BothMaybe: !And [!Condition IsProd, !Condition Maybe]
   TestOrMaybe: !Or [!Condition IsTest, !Condition Maybe]
   Circle: !Not [!Condition Circle]
   Odd: {Fn::Contains: [[a], a]}
@@ -146,7 +146,7 @@ def test_a_function_gives_what_it_gives_on_aws(text: str, value: Value) -> None:
          "Fn::Select: Fn::Split: parameter Open has no default: --parameter Open=VALUE"),
         ("!Join [',', !ImportValue x]", "Fn::Join: Fn::ImportValue 'x' is the output of another stack"),
         ("!If [Maybe, a, b]", "Fn::If 'Maybe': parameter Open has no default: --parameter Open=VALUE"),
-        ("!If [ProdAndMaybe, a, b]", "Fn::If 'ProdAndMaybe': parameter Open has no default: --parameter Open=VALUE"),
+        ("!If [BothMaybe, a, b]", "Fn::If 'BothMaybe': parameter Open has no default: --parameter Open=VALUE"),
         ("!If [TestOrMaybe, a, b]", "Fn::If 'TestOrMaybe': parameter Open has no default: --parameter Open=VALUE"),
         ("!If [Circle, a, b]", "Fn::If 'Circle': condition Circle depends on itself"),
         ("!If [None, a, b]", "Fn::If 'None': the template has no condition 'None'"),
