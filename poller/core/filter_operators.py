@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Context, Decimal
 from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import Final, TypeAlias, TypeGuard, assert_never
+from typing import Final, TypeAlias, assert_never
 
 Number: TypeAlias = int | float | Decimal
 
@@ -144,32 +144,23 @@ def text_predicate(test: TextTest) -> Callable[[str], bool]:
             assert_never(test)
 
 
-def matches(operator: Operator, value: object) -> bool:
-    """Whether a plain value that is there matches: text, a number, true, false or null."""
+def matches(operator: Operator, value: str | bool | None) -> bool:
+    """Whether this text, true, false or null matches; numbers have tables of their own (filter_leaf.py)."""
     match operator:
         case Same(wanted):
-            return type(value) is type(wanted) and value == wanted
-        case SameNumber(key):
-            return _is_number(value) and number_key(value) == key
+            return value == wanted
         case Exists(present):
             return present
-        case Range(low, high):
-            at = millionths(value) if _is_number(value) else None
-            return at is not None and low <= at <= high
         case Other(values):
-            if _is_number(value):
-                return number_key(value) not in values
             return value not in values if isinstance(value, str) else True
         case OtherText(tests):
             return not (isinstance(value, str) and any(text_predicate(test)(value) for test in tests))
         case Prefix() | Suffix() | IgnoreCase() | Wildcard() | Cidr():
             return isinstance(value, str) and text_predicate(operator)(value)
+        case SameNumber() | Range():
+            return False
         case _:
             assert_never(operator)
-
-
-def _is_number(value: object) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _wildcard(parts: tuple[str, ...]) -> Callable[[str], bool]:

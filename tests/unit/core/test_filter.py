@@ -98,6 +98,16 @@ def test_filters_do_not_mix() -> None:
     assert both.passes_message(message('{"a": 2, "b": 2}'))
 
 
+def test_filters_that_share_an_alternative() -> None:
+    """FLT-1: it counts for each of them, also where one has another alternative that matches."""
+    both = compiled(
+        {"body": {"a": ["xy", {"prefix": "x"}], "b": [1]}}, {"body": {"a": [{"prefix": "x"}], "b": [2]}}
+    )
+    assert both.passes_message(message('{"a": "xy", "b": 2}'))
+    assert both.passes_message(message('{"a": "xy", "b": 1}'))
+    assert not both.passes_message(message('{"a": "xy", "b": 3}'))
+
+
 def test_without_filters_all_passes() -> None:
     """CFG-46."""
     assert compiled().passes_message(message(""))
