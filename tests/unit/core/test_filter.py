@@ -59,7 +59,7 @@ def item_passes(pattern: Any, record: Record) -> bool:
 
 def test_the_truth_table() -> None:
     """FLT-2, FLT-4, FLT-5, FLT-10, FLT-11, FLT-12, FLT-13, FLT-14, FLT-15, FLT-16, FLT-17, FLT-18, FLT-19, FLT-20,
-    FLT-21, FLT-23, FLT-24, FLT-25, FLT-26, FLT-27: each row with the record as it is.
+    FLT-21, FLT-23, FLT-24, FLT-25, FLT-26, FLT-27, OPEN-13: each row with the record as it is.
     """
     assert len(TABLE) >= 300
     wrong = [
@@ -226,7 +226,7 @@ def test_the_body_is_read_once_and_only_if_a_filter_looks_at_it(monkeypatch: pyt
 
 
 def test_other_fields_of_a_message() -> None:
-    """FLT-32: the whole record can be looked at, as the function would see it."""
+    """FLT-32, OPEN-14: the whole record can be looked at, as the function would see it."""
     sent = {
         "tier.name": {"DataType": "String", "StringValue": "gold"},
         "n": {"DataType": "Number", "StringValue": "7"},
