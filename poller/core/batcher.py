@@ -23,14 +23,11 @@ class Batcher:
         self._batch_size = batch_size
         self._window = window
         self._open: list[Message] = []
+        self.count = 0
+        """Messages in the open batch; to be read only."""
         self._size = EVENT_OVERHEAD
         self._opened_at = 0.0
         self._next_number = 1
-
-    @property
-    def count(self) -> int:
-        """Messages in the open batch."""
-        return len(self._open)
 
     @property
     def size(self) -> int:
@@ -48,7 +45,9 @@ class Batcher:
         Without a window all of it leaves at once (BAT-3, BAT-8); with one the rest stays open.
         """
         if not self._window and not self._open and len(messages) <= self._batch_size:
-            size = event_size([message.size for message in messages])
+            size = EVENT_OVERHEAD + RECORD_SEPARATOR * (len(messages) - 1)
+            for message in messages:
+                size += message.size
             if size <= EVENT_LIMIT:  # mostly: one receive, one batch
                 trigger = BatchTrigger.SIZE if len(messages) == self._batch_size else BatchTrigger.IMMEDIATE
                 return [self._numbered(tuple(messages), trigger, now, size)]
@@ -64,8 +63,9 @@ class Batcher:
             if not opened:
                 self._opened_at = now
             opened.append(message)
+            self.count += 1
             self._size += added
-            if len(opened) >= self._batch_size:
+            if self.count >= self._batch_size:
                 closed.append(self._close(BatchTrigger.SIZE))
         if self._window == 0 and opened:
             closed.append(self._close(BatchTrigger.IMMEDIATE))
@@ -91,6 +91,7 @@ class Batcher:
     def _close(self, trigger: BatchTrigger) -> Batch:
         batch = self._numbered(tuple(self._open), trigger, self._opened_at, self._size)
         self._open.clear()
+        self.count = 0
         self._size = EVENT_OVERHEAD
         return batch
 

@@ -10,17 +10,16 @@ class ByteBudget:
     def __init__(self, limit: int = 256 * 1024 * 1024) -> None:
         self.limit = limit
         self.used = 0
-
-    @property
-    def has_room(self) -> bool:
-        """Whether another receive may be sent."""
-        return self.used < self.limit
+        self.has_room = limit > 0
+        """Whether another receive may be sent; to be read only."""
 
     def take(self, size: int) -> None:
         """Bytes came into our hands."""
         self.used += size
+        self.has_room = self.used < self.limit
 
     def give_back(self, size: int) -> None:
         """Bytes left our hands."""
         self.used -= size
+        self.has_room = self.used < self.limit
         assert self.used >= 0, "more bytes given back than taken"

@@ -45,13 +45,16 @@ class Held:
     def take(self, messages: Mapping[str, Message]) -> None:
         """They (by their ids) were received for the first time."""
         self._messages.update(messages)
-        self._budget.take(sum([message.size for message in messages.values()]))
+        size = 0
+        for message in messages.values():
+            size += message.size
+        self._budget.take(size)
 
     def take_again(self, message: Message) -> Message:
         """It was received although we have it: its visibility had run out. The copy with the newest receipt."""
         earlier = self._messages[message.id]
         # the first copy's size stays: what was taken from the budget is what goes back to it
-        newest = message._replace(size=earlier.size, received_at=earlier.received_at)
+        newest = replace(message, size=earlier.size, received_at=earlier.received_at)
         self._messages[message.id] = newest
         self._renewed.add(message.id)
         return newest
@@ -60,7 +63,7 @@ class Held:
         """The heartbeat moved the end of these leases; ids that are gone by now are passed over."""
         for message_id in ids:
             if (message := self._messages.get(message_id)) is not None:
-                self._messages[message_id] = message._replace(lease_until=lease_until)
+                self._messages[message_id] = replace(message, lease_until=lease_until)
                 self._renewed.add(message_id)
 
     def newest(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
@@ -88,8 +91,10 @@ class Held:
 
     def forget(self, messages: Collection[Message]) -> None:
         """They left our hands."""
-        held = self._messages
-        self._budget.give_back(sum([held.pop(message.id).size for message in messages]))
+        held, size = self._messages, 0
+        for message in messages:
+            size += held.pop(message.id).size
+        self._budget.give_back(size)
         if self._renewed:
             self._renewed.difference_update([message.id for message in messages])
 

@@ -4,7 +4,7 @@ Only data that more than one room needs belongs here; a decision never does.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from poller.core.fact import Word, fact
 
@@ -45,8 +45,9 @@ class SourceProblem(Word):
     TRIMMED = "trimmed"  # a position whose records are gone (STR-25)
 
 
-class Message(NamedTuple):
-    """One SQS message in our hands: a tuple, because one is made for each message received.
+@fact
+class Message:
+    """One SQS message in our hands.
 
     `record` is the message as the handler will see it (SQS-40); `size` its exact bytes in the serialised event;
     `lease_until` the monotonic second after which the receipt is stale, `received_at` the one at which it came.

@@ -28,8 +28,8 @@ _USUAL: Final = ("MessageId", "ReceiptHandle", "Body", "MD5OfBody", "Attributes"
 _USUALLY: Final = len(_USUAL)
 _usual: Final = itemgetter(*_USUAL)
 _join: Final = "".join
-# Message(*fields) without the function in Python that a NamedTuple has for it
-_message: Final[Callable[[tuple[Any, ...]], Message]] = partial(tuple.__new__, Message)
+# a Message without a call of its __init__: assigning its fields takes half the time
+_new_message: Final[Callable[[], Any]] = partial(object.__new__, Message)
 
 
 def make_messages(
@@ -92,18 +92,17 @@ def make_messages(
             size = len(orjson.dumps(record))
         except orjson.JSONEncodeError:
             size = record_size(record)
-        fields = (
-            identifier,
-            receipt,
-            attributes.get("MessageGroupId") if fifo else None,
-            1 if count == "1" else max(1, _integer(count, 1)),
-            sent_at,
-            size,
-            lease_until,
-            record,
-            received_at,
-        )
-        messages.append(_message(fields))
+        message = _new_message()
+        message.id = identifier
+        message.receipt = receipt
+        message.group = attributes.get("MessageGroupId") if fifo else None
+        message.receive_count = 1 if count == "1" else max(1, _integer(count, 1))
+        message.sent_at = sent_at
+        message.size = size
+        message.lease_until = lease_until
+        message.record = record
+        message.received_at = received_at
+        messages.append(message)
     return messages
 
 

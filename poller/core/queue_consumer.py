@@ -258,8 +258,9 @@ class QueueConsumer:
             self._slots.free_since = now
 
     def _on_deleted(self, event: Deleted, now: float) -> None:
-        leases = {message.id: self._held[message.id].lease_until for message in event.failed}
-        done, given_up = self._deletes.answered(event.messages, event.failed, leases, now)
+        failed = event.failed
+        leases = {message.id: self._held[message.id].lease_until for message in failed} if failed else {}
+        done, given_up = self._deletes.answered(event.messages, failed, leases, now)
         self._forget(done)
         if given_up:
             self._forget(given_up)

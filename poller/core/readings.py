@@ -15,16 +15,12 @@ class Readings:
     """`resting` is told by the machine: it drains, and holds and awaits nothing more."""
 
     def __init__(self) -> None:
-        self._visibility: float | None = None
+        self.visibility: float | None = None
+        """The queue's visibility timeout in seconds, to be read only; None before the first reading."""
         self._next_at = 0.0
         self._empty_at = 0.0
         self._nothing_came = False
         self._empty = 0
-
-    @property
-    def visibility(self) -> float | None:
-        """The queue's visibility timeout in seconds; None before the first reading."""
-        return self._visibility
 
     @property
     def nothing_came(self) -> bool:
@@ -47,7 +43,7 @@ class Readings:
 
     def described(self, facts: QueueFacts, now: float, *, resting: bool) -> None:
         """A reading came. The next one counts only after another empty receive."""
-        self._visibility = facts.visibility_timeout
+        self.visibility = facts.visibility_timeout
         self._next_at = now + EVERY
         nothing = facts.visible == facts.in_flight == facts.delayed == 0
         self._empty = self._empty + 1 if nothing and resting else 0

@@ -6,10 +6,10 @@ that the source's return is noticed within seconds. A slow line may need longer 
 patient probe with the full time goes out beside it.
 """
 
-from dataclasses import dataclass
 from random import Random
 
 from poller.core.backoff import delay
+from poller.core.fact import fact
 from poller.core.mapping import EventSourceMapping
 from poller.core.scaling import Polling
 
@@ -22,7 +22,7 @@ FAILURE_FIRST, FAILURE_CAP = 0.2, 2.0  # seconds between probes, from start to s
 FAILURE_PAUSE = 0.1  # and at least this after the failure
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Asked:
     """A receive in flight: how many messages it may bring, with which visibility (None: the queue's own)."""
 
@@ -39,7 +39,8 @@ class Receives:
         self._window = mapping.window
         self._polling = Polling(mapping)
         self._polls: dict[int, Asked] = {}
-        self._asked = 0
+        self.asked = 0
+        """Messages that the receives in flight may bring; to be read only."""
         self._next = 1
         self._suspect: set[int] = set()
         self._failures = 0
@@ -52,11 +53,6 @@ class Receives:
         return len(self._polls)
 
     @property
-    def asked(self) -> int:
-        """Messages that the receives in flight may bring."""
-        return self._asked
-
-    @property
     def backlog(self) -> bool:
         """Whether messages are waiting in the queue, as far as the last receives tell."""
         return self._polling.backlog
@@ -65,7 +61,7 @@ class Receives:
         """Whether one more receive should go out, if there is room for its messages."""
         if self._failures:
             return self._probe is None and now >= self._not_before
-        return self._live < self._polling.target
+        return self._live() < self._polling.target
 
     def due(self) -> float | None:
         """When the next probe may go out; None when the source does not fail or a probe is under way."""
@@ -75,7 +71,7 @@ class Receives:
         """WaitTimeSeconds of the next receive; None when none should go out until the window closes (BAT-9)."""
         if self._failures:
             return 0
-        spare = draining or self._live >= self._polling.floor
+        spare = draining or self._live() >= self._polling.floor
         wait = min(BACKLOG_POLL if spare else LONG_POLL, self._longest_wait)
         if window_left is not None:
             return min(wait, int(window_left)) if window_left >= 1.0 else None
@@ -89,7 +85,7 @@ class Receives:
         poll = self._next
         self._next += 1
         self._polls[poll] = asked
-        self._asked += asked.maximum
+        self.asked += asked.maximum
         if not self._failures:
             return poll, wait + CALL_MARGIN
         if self._is_patient():
@@ -119,7 +115,6 @@ class Receives:
         pause = delay(self._failures, FAILURE_FIRST, FAILURE_CAP, self._random)
         self._not_before = max(now + FAILURE_PAUSE, (self._probe_started if probe else now) + pause)
 
-    @property
     def _live(self) -> int:
         """Those that may be relied on. What was in flight when the source failed may hang until its deadline, and
         must not stand in for a receive that works once the source is back.
@@ -139,5 +134,5 @@ class Receives:
             self._probe = None
         self._suspect.discard(poll)
         asked = self._polls.pop(poll)
-        self._asked -= asked.maximum
+        self.asked -= asked.maximum
         return asked

@@ -63,33 +63,24 @@ class Polling:
 
     def __init__(self, mapping: EventSourceMapping) -> None:
         provisioned = mapping.provisioned
-        self._floor = provisioned.minimum if provisioned is not None else 1
         self._cap = provisioned.maximum if provisioned is not None else mapping.handler.concurrency
-        self._floor = min(self._floor, self._cap)
-        self._target = self._floor
-
-    @property
-    def target(self) -> int:
-        """Receives that should be in flight, capacity permitting."""
-        return self._target
-
-    @property
-    def floor(self) -> int:
+        self.floor = min(provisioned.minimum if provisioned is not None else 1, self._cap)
         """Receives that are in flight while the queue is empty; those above it wait a second only."""
-        return self._floor
+        self.target = self.floor
+        """Receives that should be in flight, capacity permitting; to be read only."""
 
     @property
     def backlog(self) -> bool:
         """Whether the last receives came back full."""
-        return self._target > self._floor
+        return self.target > self.floor
 
     def received(self, asked: int, got: int) -> None:
         """A receive ended: a full one calls for another, one less than half full for fewer."""
         if got >= asked:
-            self._target = min(self._cap, self._target + 1)
+            self.target = min(self._cap, self.target + 1)
         elif got * 2 < asked:
-            self._target = max(self._floor, self._target // 2)
+            self.target = max(self.floor, self.target // 2)
 
     def failed(self) -> None:
         """A receive failed: probe with the fewest until the source answers again."""
-        self._target = self._floor
+        self.target = self.floor

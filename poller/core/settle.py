@@ -67,6 +67,8 @@ def settle_queue(
 ) -> Verdict:
     """Decides on a batch of a queue; `lease_left` is the seconds for which all its receipts are still good."""
     match result:
+        case Succeeded(payload):
+            return _reached(batch, payload, mapping)
         case Throttled(message, retry_after):
             return _not_reached(batch, message, retry_after, lease_left, random)
         case NotInvoked(message):
@@ -77,8 +79,6 @@ def settle_queue(
             return Verdict(
                 outcome, (Release(batch.messages),), not mapping.report_batch_item_failures, detail
             )  # SQS-21, PBR-2
-        case Succeeded(payload):
-            return _reached(batch, payload, mapping)
         case _:
             assert_never(result)
 

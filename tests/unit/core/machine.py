@@ -74,7 +74,7 @@ def mapping(
 
 def message(identifier: str, *, size: int = 100, group: str | None = None, **fields: Any) -> Message:
     plain = Message(identifier, f"{identifier}#1", group, 1, 0.0, size, 30.0, {"messageId": identifier}, 0.0)
-    return plain._replace(**fields)
+    return replace(plain, **fields)
 
 
 def batch(*messages: Message, number: int = 1, **fields: Any) -> Batch:
