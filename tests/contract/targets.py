@@ -22,6 +22,7 @@ from poller.core.model import SourceKind
 from poller.handlers.targets import make_handler
 from poller.ports import Handler, Invocation
 from tests.contract.hook import serve_hook
+from tests.contract.lambda_kits import EmulatorKit, LambdaKit
 
 SPEAKER = Path(__file__).with_name("speaker.py")
 
@@ -197,4 +198,4 @@ def process_is_gone(mark: Path) -> bool:
     return False
 
 
-KITS: tuple[Kit, ...] = (PythonKit(), ProcessKit(), ExecKit(), HttpKit())
+KITS: tuple[Kit, ...] = (PythonKit(), ProcessKit(), ExecKit(), HttpKit(), LambdaKit(), EmulatorKit())
