@@ -22,7 +22,7 @@ _STREAMS = """\
 
 
 class _Quoted(str):
-    """A text with a variable in it, which stays text whatever the variable holds."""
+    """A text with a variable in it, which stays text whatever the variable holds; or with what needs escapes."""
 
     __slots__ = ()
 
@@ -76,16 +76,21 @@ def _plain(name: str, value: Value) -> object:
     """What the dumper takes. A `${` that begins no variable of ours is written so that it stays text."""
     match value:
         case dict():
-            return {key: _plain(key, member) for key, member in value.items()}
+            return {_safe(key): _plain(key, member) for key, member in value.items()}
         case list():
             return [_plain("", member) for member in value]
         case str():
-            return value.replace("${", "$${")
+            return _safe(value.replace("${", "$${"))
         case Text():
             text = "".join(_part(part) for part in value.parts)
             return _Plain(text) if name in NUMBERS or name in FLAGS else _Quoted(text)
         case _:
             return value
+
+
+def _safe(text: str) -> str:
+    """Line breaks of all kinds, and what cannot be seen, are written as escapes: they come back as they were."""
+    return text if text.isprintable() else _Quoted(text)
 
 
 def _part(part: str | Blank) -> str:

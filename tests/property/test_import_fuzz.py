@@ -130,7 +130,8 @@ def test_any_bytes(tmp_path: Path, read: Any, data: bytes) -> None:
 @calm
 @given(
     st.lists(
-        st.text(st.characters(codec=None), max_size=12) | st.sampled_from(["${", "$", "$$", "\n x", "' \"", "# "]),
+        st.text(st.characters(codec=None), max_size=12)
+        | st.sampled_from(["${", "$", "$$", "\n x", "' \"", "# ", "\x85"]),
         max_size=5,
     ),
     st.booleans(),
