@@ -97,7 +97,7 @@ class ChildPool:
                 self._tell(child, f"{said} while the function ran")
                 return error
             if not child.answered:
-                self._failed(f"{said} before it had read an event")
+                self._failed(said)
 
     async def close(self) -> None:
         """Idle children end in peace, all others are killed. Returns when nothing is left of them."""
@@ -216,7 +216,7 @@ class ChildPool:
         if child in self._idle:
             self._idle.remove(child)
         if child not in self._leaving and child not in self._busy:
-            said = self._judge(Ended(ended.result(), untouched=True), "")[0]
+            said = f"it ended with {ending(ended.result())}"
             if child.babbled:
                 said = "it wrote to its standard output although no event was with it, and was ended"
             self._tell(child, f"{said} while it waited for work")
@@ -240,14 +240,16 @@ class ChildPool:
     def _judge(self, answer: Answer, request_id: str) -> tuple[str, FunctionError]:
         """What happened in words, and the error that it is once the function may have run."""
         match answer:
-            case Ended(status):
-                said = f"it ended with {ending(status)}"
+            case Ended(status, untouched):
+                said = f"it ended with {ending(status)}{' before it had read an event' if untouched else ''}"
                 return said, FunctionError("Runtime.ExitError", _lambdas_words(status, request_id))
             case TooLong():
                 said = f"its response has more than {RESPONSE_LIMIT} bytes"
                 return said, FunctionError("Function.ResponseSizeTooLarge", f"{said}, and it was ended")
+            case OutOfTurn(untouched=True):
+                said = "it wrote to its standard output before it had read an event"
             case OutOfTurn():
-                said = "it wrote more than one line for an event to its standard output, or before it had read it"
+                said = "it wrote more than one line for an event, or one before it had read it to the end"
             case _:
                 said = "its response is not one line of JSON"
         return said, FunctionError("Runtime.InvalidResponse", f"{said}, and it was ended")
