@@ -5,6 +5,7 @@ The language of patterns is filter_pattern.py's, the search filter_match.py's.
 
 from binascii import a2b_base64
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -84,8 +85,14 @@ class RecordFilter:
 def make_filter(patterns: Sequence[str], source: SourceKind) -> RecordFilter:
     """What passes any of these patterns (FLT-1); without any, all does (CFG-46).
 
-    Each is as EventSourceMapping.filters has it. Raises ValueError for text that is no pattern: none of them is.
+    Each is as EventSourceMapping.filters has it. Raises ValueError for text that is no pattern: none of them is. The
+    shards of a stream, of which there may be thousands, get the same one.
     """
+    return _compiled(tuple(patterns), source)
+
+
+@lru_cache(maxsize=64)
+def _compiled(patterns: tuple[str, ...], source: SourceKind) -> RecordFilter:
     ways: list[Way] = []
     for text in patterns:
         pattern = parse_pattern(text)

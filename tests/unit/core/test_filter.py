@@ -118,6 +118,12 @@ def kinesis_passes_all(record: Record) -> bool:
     return compiled(source=SourceKind.KINESIS).passes_record(record, stream(STREAM).arn, SHARD)
 
 
+def test_shards_share_a_filter() -> None:
+    """FLT-1: it is compiled once for all of them."""
+    assert compiled(TYPED, source=SourceKind.KINESIS) is compiled(TYPED, source=SourceKind.KINESIS)
+    assert compiled(TYPED, source=SourceKind.KINESIS) is not compiled(TYPED, source=SourceKind.SQS)
+
+
 def test_text_that_is_no_pattern_is_a_mistake_of_the_caller() -> None:
     """FLT-3."""
     with pytest.raises(ValueError, match=r"body\.type: 'order' stands outside a list"):
