@@ -85,8 +85,8 @@ class RecordFilter:
 def make_filter(patterns: Sequence[str], source: SourceKind) -> RecordFilter:
     """What passes any of these patterns (FLT-1); without any, all does (CFG-46).
 
-    Each is as EventSourceMapping.filters has it. Raises ValueError for text that is no pattern: none of them is. The
-    shards of a stream, of which there may be thousands, get the same one.
+    Each is as EventSourceMapping.filters has it. Raises ValueError for text that is no pattern: none of them is.
+    The shards of a stream, of which there may be thousands, get the same one.
     """
     return _compiled(tuple(patterns), source)
 
