@@ -14,6 +14,7 @@ from typing import TypeAlias
 from poller.check_sources import Level, Sources, look
 from poller.clock import SystemClock
 from poller.config import Configuration, Rejected, place, read, sentence
+from poller.core.filter_advice import hopeless_patterns
 from poller.core.mapping import EventSourceMapping
 from poller.core.mapping_advice import future_start, lost_positions
 from poller.core.model import JsonObject
@@ -72,7 +73,9 @@ def check_file(path: str | Path, environment: Mapping[str, str]) -> Report:
 
 
 def check_start(configuration: Configuration, now: float) -> list[Finding]:
-    """What is wrong with a start at `now` (epoch seconds): CFG-8, and positions that do not last (STR-31)."""
+    """What is wrong with a start at `now` (epoch seconds): CFG-8, positions that do not last (STR-31), filters that
+    nothing can pass (SUR-8).
+    """
     findings: list[Finding] = []
     for index, mapping in enumerate(configuration.mappings):
         error = future_start(mapping, now)
@@ -81,6 +84,7 @@ def check_start(configuration: Configuration, now: float) -> list[Finding]:
         warning = lost_positions(mapping, lasting=configuration.settings.state.lasting)
         if warning is not None:
             findings.append(_finding(configuration, index, "warning", warning))
+        findings += [_finding(configuration, index, "warning", text) for text in hopeless_patterns(mapping)]
     return findings
 
 

@@ -88,6 +88,18 @@ def test_a_bad_file(tmp_path: Path) -> None:
     }
 
 
+def test_a_filter_that_nothing_passes_is_told(tmp_path: Path) -> None:
+    """SUR-8: a warning, before the queue is emptied without a word."""
+    file = tmp_path / "poller.yaml"
+    file.write_text(
+        f"EventSourceMappings:\n- EventSourceArn: {ARN.format('q')}\n  FunctionName: python:a:b\n"
+        "  FilterCriteria: {Filters: [{Pattern: {data: [a]}}, {Pattern: {body: [a]}}]}\n"
+    )
+    (warning,) = check_file(file, {}).findings
+    assert (warning.level, warning.mapping, warning.line) == ("warning", "q", 2)
+    assert "Filters[0] matches no record: data is in none" in warning.sentence
+
+
 STREAM = """\
 Settings: {State: "%s"}
 EventSourceMappings:
