@@ -1,7 +1,7 @@
 """AWS Lambda's event source mapping on your own machines.
 
-`run` works one mapping until cancelled; `Poller` holds several inside an asyncio application. `python -m poller`
-is the daemon. Users' tests find an AWS in `poller.testing`.
+`run` works one mapping until cancelled; `Poller` holds several inside an asyncio application; `each` makes a
+handler of a function of one record. `python -m poller` is the daemon. Users' tests find an AWS in `poller.testing`.
 """
 
 from importlib import import_module
@@ -12,8 +12,9 @@ from poller.version import __version__
 if TYPE_CHECKING:
     from poller.embed import Mapping, Poller, run
     from poller.errors import ConfigurationError, PollerError, SourceError
+    from poller.per_record import each
 
-__all__ = ["ConfigurationError", "Mapping", "Poller", "PollerError", "SourceError", "__version__", "run"]
+__all__ = ["ConfigurationError", "Mapping", "Poller", "PollerError", "SourceError", "__version__", "each", "run"]
 
 # Imported when they are asked for: the command line passes through here first, and shall take a Ctrl-C as its own
 # before it has loaded all of the rest.
@@ -23,6 +24,7 @@ _HOMES = {
     "Poller": "poller.embed",
     "PollerError": "poller.errors",
     "SourceError": "poller.errors",
+    "each": "poller.per_record",
     "run": "poller.embed",
 }
 

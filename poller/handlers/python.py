@@ -12,7 +12,7 @@ from typing import Any
 from poller.clock import Clock, SystemClock
 from poller.core.mapping import EventSourceMapping
 from poller.core.model import FunctionError, InvocationResult, NotInvoked
-from poller.errors import HandlerError
+from poller.errors import ConfigurationError, HandlerError
 from poller.handlers.callables import (
     RESPONSE_LIMIT,
     Target,
@@ -24,6 +24,7 @@ from poller.handlers.callables import (
 )
 from poller.handlers.context import Context
 from poller.handlers.threads import HandlerThreads
+from poller.per_record import REPORTS
 from poller.ports import Invocation
 from poller.telling import Teller
 
@@ -37,6 +38,8 @@ class PythonHandler:
         self._target = target
         self._name = mapping.function_name
         self._arn = mapping.function_arn
+        self._mapping_name = mapping.name
+        self._reports_are_read = mapping.report_batch_item_failures
         self._clock = clock or SystemClock()
         self._teller = Teller(mapping.name, logging.getLogger("poller"))
         self._threads = HandlerThreads(f"esm:{mapping.name}:handler", mapping.handler.concurrency)
@@ -49,6 +52,12 @@ class PythonHandler:
             function = find_function(self._target)
         else:
             function = check_function(self._target, "the handler")
+        if not self._reports_are_read and getattr(function, REPORTS, False) is True:
+            raise ConfigurationError(
+                f"Mapping {self._mapping_name!r}: its handler (poller.each) reports the records that failed, but"
+                " nobody reads that, and they would count as done: add"
+                " FunctionResponseTypes: [ReportBatchItemFailures]."
+            )
         self._function = function
         self._in_loop = is_coroutine_callable(function)
 

@@ -8,11 +8,13 @@ import pytest
 import poller
 import poller.embed
 import poller.errors
+import poller.per_record
 
 
 @pytest.mark.parametrize("name", [name for name in poller.__all__ if name != "__version__"])
 def test_every_public_name_is_there(name: str) -> None:
-    home = poller.embed if name in {"Mapping", "Poller", "run"} else poller.errors
+    homes = {"each": poller.per_record} | dict.fromkeys(["Mapping", "Poller", "run"], poller.embed)
+    home = homes.get(name, poller.errors)
     assert getattr(poller, name) is getattr(home, name)
 
 
