@@ -1,7 +1,8 @@
 """AWS Lambda's event source mapping on your own machines.
 
 `run` works one mapping until cancelled; `Poller` holds several inside an asyncio application; `each` makes a
-handler of a function of one record. `python -m poller` is the daemon. Users' tests find an AWS in `poller.testing`.
+handler of a function of one record. `python -m poller` is the daemon. Users' tests find an AWS in
+`poller.testing`.
 """
 
 from importlib import import_module
