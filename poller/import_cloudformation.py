@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from poller.core.mapping_shapes import Path, quote
-from poller.import_functions import function_behind, timeout_of, with_local_code
+from poller.import_functions import function_behind, functions_by_name, timeout_of, with_local_code
 from poller.import_mapping import Draft, Note
 from poller.import_sam import events_of
 from poller.import_template import Template, as_map
@@ -26,8 +26,9 @@ def read_template(
     """
     drafts: list[Draft] = []
     notes: list[Note] = []
+    by_name = functions_by_name(template)
     for resource, declared in template.resources.items():
-        for found in _found(template, document, resource, as_map(declared), sam=sam):
+        for found in _found(template, document, resource, as_map(declared), by_name, sam=sam):
             if isinstance(found, Note):
                 notes.append(found)
                 continue
@@ -43,12 +44,18 @@ def read_template(
 
 
 def _found(
-    template: Template, document: Document, resource: str, declared: dict[str, object], *, sam: bool
+    template: Template,
+    document: Document,
+    resource: str,
+    declared: dict[str, object],
+    by_name: dict[str, str],
+    *,
+    sam: bool,
 ) -> Iterator[Draft | Note]:
     line = document.line(("Resources", resource))
     kind = declared.get("Type")
     if kind == "AWS::Lambda::EventSourceMapping":
-        yield _mapping(template, document, resource, declared)
+        yield _mapping(template, document, resource, declared, by_name)
     elif kind == "AWS::Serverless::Function" and sam:
         yield from events_of(template, document, resource)
     elif kind == "AWS::Serverless::Function":
@@ -59,7 +66,9 @@ def _found(
         yield Note(line, "Resources", f"not taken: {quote(resource)} makes resources when the stack is deployed")
 
 
-def _mapping(template: Template, document: Document, resource: str, declared: dict[str, object]) -> Draft | Note:
+def _mapping(
+    template: Template, document: Document, resource: str, declared: dict[str, object], by_name: dict[str, str]
+) -> Draft | Note:
     path: Path = ("Resources", resource)
     properties = declared.get("Properties")
     fields = template.resolve(properties)
@@ -71,7 +80,7 @@ def _mapping(template: Template, document: Document, resource: str, declared: di
         lines["KMSKeyArn"] = lines.pop("KmsKeyArn")
     if "Tags" in fields:
         fields["Tags"] = _tags(fields["Tags"])
-    function = function_behind(template, as_map(properties).get("FunctionName"))
+    function = function_behind(template, as_map(properties).get("FunctionName"), by_name)
     return Draft(resource, document.line(path), fields, lines, function=function)
 
 

@@ -19,42 +19,49 @@ _FUNCTIONS = ("AWS::Lambda::Function", "AWS::Serverless::Function")
 _NAMING = ("AWS::Lambda::Alias", "AWS::Lambda::Version")
 
 
-def function_behind(template: Template, named: object) -> str | None:
+def functions_by_name(template: Template) -> dict[str, str]:
+    """The template's names of its functions by the names that they have on Lambda, where those are known."""
+    names: dict[str, str] = {}
+    for resource, declared in template.resources.items():
+        if as_map(declared).get("Type") in _FUNCTIONS:
+            name = template.text(properties_of(template, resource).get("FunctionName"))
+            if isinstance(name, str) and name:
+                names.setdefault(name, resource)
+    return names
+
+
+def function_behind(template: Template, named: object, by_name: dict[str, str]) -> str | None:
     """The template's name of the function that FunctionName's value leads to, by reference or by its name."""
-    known = [name for name, it in template.resources.items() if as_map(it).get("Type") in _FUNCTIONS]
-    behind = {name for name in _references(template, named, 0) if name in known}
+    seen: set[str] = set()
+    _follow(template, named, seen)
+    behind = [name for name in seen if as_map(template.resources.get(name)).get("Type") in _FUNCTIONS]
     if len(behind) == 1:
-        return behind.pop()
+        return behind[0]
     text = template.text(named)
-    if not text or not isinstance(text, str):
+    if isinstance(text, Text):
         return None
-    plain = text.partition(":function:")[2] or text
-    name = plain.partition(":")[0]
-    return next(
-        (it for it in known if template.text(properties_of(template, it).get("FunctionName")) == name), None
-    )
+    return by_name.get((text.partition(":function:")[2] or text).partition(":")[0])
 
 
-def _references(template: Template, value: object, depth: int) -> list[str]:
-    """The resources that a value names, and those that the aliases and versions among them name."""
-    if depth > 10:
-        return []
+def _follow(template: Template, value: object, seen: set[str]) -> None:
+    """Notes the resources that a value names, and those that the aliases and versions among them name."""
     match value:
-        case {"Ref": str() as name} | {"Fn::GetAtt": [str() as name, *_]}:
+        case {"Ref": str() as name} | {"Fn::GetAtt": str() as name} | {"Fn::GetAtt": [str() as name, *_]}:
             found = [name]
-        case {"Fn::GetAtt": str() as name} | {"Fn::Sub": str() as name} | {"Fn::Sub": [str() as name, *_]}:
-            found = [part.partition("}")[0].partition(".")[0].strip() for part in name.split("${")]
+        case {"Fn::Sub": str() as text} | {"Fn::Sub": [str() as text, *_]}:
+            found = [part.partition("}")[0].strip() for part in text.split("${")[1:]]
         case {"Fn::Join": [_, list() as members]}:
-            found = [name for member in members for name in _references(template, member, depth + 1)]
+            for member in members:
+                _follow(template, member, seen)
+            return
         case _:
-            return []
-    through = [
-        name
-        for resource in found
-        if as_map(template.resources.get(resource)).get("Type") in _NAMING
-        for name in _references(template, properties_of(template, resource).get("FunctionName"), depth + 1)
-    ]
-    return [*(name.partition(".")[0] for name in found), *through]
+            return
+    for name in found:
+        resource = name.partition(".")[0]
+        if resource not in seen:
+            seen.add(resource)
+            if as_map(template.resources.get(resource)).get("Type") in _NAMING:
+                _follow(template, properties_of(template, resource).get("FunctionName"), seen)
 
 
 def timeout_of(template: Template, function: str) -> Value:

@@ -12,39 +12,13 @@ from poller.core.mapping import Invalid, parse_mapping
 from poller.core.mapping_shapes import FieldProblem, Path, dotted, quote
 from poller.core.mapping_targets import LambdaTarget, parse_target
 from poller.core.model import SourceKind
+from poller.import_fields import sampled, shaped, typed
 from poller.import_values import Blank, Text, Value, with_texts
 
-_WHOLE = {
-    "BatchSize", "MaximumBatchingWindowInSeconds", "ParallelizationFactor", "MaximumRecordAgeInSeconds",
-    "MaximumRetryAttempts", "TumblingWindowInSeconds", "MaximumConcurrency", "MinimumPollers", "MaximumPollers",
-}  # fmt: skip
-NUMBERS = _WHOLE | {"StartingPositionTimestamp", "TimeoutInSeconds"}
-FLAGS = {"Enabled", "BisectBatchOnFunctionError"}
 _VITAL: tuple[Path, ...] = (
     ("EventSourceArn",), ("FunctionName",), ("StartingPosition",), ("FilterCriteria",), ("FunctionResponseTypes",),
     ("DestinationConfig", "OnFailure"), ("Name",),
 )  # fmt: skip
-_SAMPLES: Mapping[str | int, object] = {  # legal wherever the field is, beside any other fields
-    **dict.fromkeys(NUMBERS, 1),
-    **dict.fromkeys(FLAGS, False),
-    "MaximumRecordAgeInSeconds": 60,
-    "MaximumConcurrency": 2,
-    "MinimumPollers": 2,
-    "MaximumPollers": 200,
-    "TumblingWindowInSeconds": 0,
-    "FunctionName": "function",
-    "StartingPosition": "LATEST",
-    "Destination": "arn:aws:sqs:us-east-1:000000000000:failed",
-    "Pattern": '{"eventName":["x"]}',
-    "FunctionResponseTypes": "ReportBatchItemFailures",
-    "Metrics": "EventCount",
-    "KMSKeyArn": "",
-}
-_SOURCES = {
-    SourceKind.SQS: "arn:aws:sqs:us-east-1:000000000000:queue",
-    SourceKind.KINESIS: "arn:aws:kinesis:us-east-1:000000000000:stream/stream",
-    SourceKind.DYNAMODB: "arn:aws:dynamodb:us-east-1:000000000000:table/t/stream/2026-01-01T00:00:00.000",
-}
 _OURS = {"Name", "Handler", "Poller"}
 _CONSUMER = "/consumer/"
 
@@ -104,7 +78,7 @@ class Judge:
         if draft.timeout is not None:
             draft.fields["Handler"] = {"TimeoutInSeconds": draft.timeout}
         for name, value in draft.fields.items():
-            draft.fields[name] = _typed(name, _shaped(name, value))
+            draft.fields[name] = typed(name, shaped(name, value))
         self._without_consumer(draft)
         for name in ("ProvisionedPollerConfig", "MetricsConfig", "Tags"):
             value = draft.fields.get(name)
@@ -149,13 +123,12 @@ class Judge:
     def _lawful(self, draft: Draft) -> bool:
         """Takes out what the rules of a mapping refuse; False where that cannot be done."""
         while True:
-            blanks: list[Path] = []
-            sampled = {name: _sampled(value, (name,), draft, blanks) for name, value in draft.fields.items()}
-            parsed = parse_mapping({"Name": draft.name, **sampled})
+            fields, blanks = sampled(draft.fields, draft.kind)
+            parsed = parse_mapping({"Name": draft.name, **fields})
             found = parsed.problems if isinstance(parsed, Invalid) else ()
             problems = [problem for problem in found if not any(_within(problem.path, path) for path in blanks)]
             if not problems:
-                return self._calls_lambda(draft, sampled["FunctionName"])
+                return self._calls_lambda(draft, fields["FunctionName"])
             vital = [problem for problem in problems if _vital(problem)]
             if vital:
                 problem = vital[0]
@@ -208,77 +181,6 @@ class Judge:
             number += 1
             name = f"{wanted}_{number}"
         return name
-
-
-def _shaped(name: str, value: Value) -> Value:
-    """A text that stands for a list or a map, put where the text in it would stand: a variable holds only text."""
-    if isinstance(value, Text):
-        shapes: dict[str, Value] = {
-            "FilterCriteria": {"Filters": [{"Pattern": value}]},
-            "DestinationConfig": {"OnFailure": {"Destination": value}},
-            "ScalingConfig": {"MaximumConcurrency": value},
-            "FunctionResponseTypes": [value],
-        }
-        return shapes.get(name, value)
-    if not isinstance(value, dict):
-        return value
-    filters, failure = value.get("Filters"), value.get("OnFailure")
-    if name == "FilterCriteria" and isinstance(filters, Text | list):
-        return value | {
-            "Filters": [_filter(member) for member in (filters if isinstance(filters, list) else [filters])]
-        }
-    if name == "DestinationConfig" and isinstance(failure, Text):
-        return value | {"OnFailure": {"Destination": failure}}
-    return value
-
-
-def _filter(value: Value) -> Value:
-    """A pattern's line breaks are between its words, never in them: JSON has none in a text."""
-    if isinstance(value, Text):
-        return {"Pattern": value}
-    pattern = value.get("Pattern") if isinstance(value, dict) else None
-    if isinstance(value, dict) and isinstance(pattern, str):
-        return value | {"Pattern": re.sub(r"[ \t\r]*\n\s*", " ", pattern).strip()}
-    return value
-
-
-def _typed(name: str, value: Value) -> Value:
-    """Numbers and flags that a template may write as texts, as CloudFormation takes them."""
-    match value:
-        case dict():
-            return {key: _typed(key, member) for key, member in value.items()}
-        case str() if name in _WHOLE and re.fullmatch(r"-?[0-9]{1,18}", value):
-            return int(value)
-        case str() if name in NUMBERS and re.fullmatch(r"[0-9]{1,18}(\.[0-9]{1,9})?", value):
-            return float(value) if "." in value else int(value)
-        case str() if name in FLAGS and value.lower() in {"true", "false"}:
-            return value.lower() == "true"
-        case float() if name in NUMBERS and value.is_integer():
-            return int(value)
-        case _:
-            return value
-
-
-def _sampled(value: Value, path: Path, draft: Draft, blanks: list[Path]) -> object:
-    """The value with something legal in the place of each text with blanks, whose paths are noted."""
-    match value:
-        case dict():
-            return {key: _sampled(member, (*path, key), draft, blanks) for key, member in value.items()}
-        case list():
-            return [_sampled(member, (*path, index), draft, blanks) for index, member in enumerate(value)]
-        case Text():
-            blanks.append(path)
-            if path == ("EventSourceArn",):
-                return value.sample or _SOURCES[draft.kind or _guess(draft)]
-            name = next(part for part in reversed(path) if isinstance(part, str))
-            return _SAMPLES.get(name, value.sample) if value.whole else value.sample
-        case _:
-            return value
-
-
-def _guess(draft: Draft) -> SourceKind:
-    """The kind of a source of which nothing is known: only streams have a StartingPosition."""
-    return SourceKind.KINESIS if "StartingPosition" in draft.fields else SourceKind.SQS
 
 
 def _within(path: Path, around: Path) -> bool:

@@ -20,6 +20,8 @@ from poller.import_values import (
     blank,
     derived,
     joined,
+    selected,
+    split,
     texts_in,
     without_secrets,
 )
@@ -148,9 +150,9 @@ class Template:
             case "Fn::Join", [str() as between, members]:
                 return self._joined(between, self.resolve(members))
             case "Fn::Split", [str() as between, text] if between:
-                return _split(between, self.text(text))
+                return split(between, self.text(text))
             case "Fn::Select", [index, members]:
-                return _selected(self.resolve(index), self.resolve(members))
+                return selected(self.resolve(index), self.resolve(members))
             case "Fn::ToJsonString", dict() | list():
                 value = self.resolve(argument)
                 blanks = any(True for _ in texts_in(value))
@@ -296,29 +298,3 @@ def _all(conditions: list[bool | Text]) -> bool | Text:
     if False in conditions:
         return False
     return next((holds for holds in conditions if isinstance(holds, Text)), True)
-
-
-def _split(between: str, text: str | Text) -> Value:
-    """A blank that stands for a whole ARN or list may hold the delimiter; a region or an account does not."""
-    if isinstance(text, str):
-        return list(text.split(between))
-    if any(not part.variable.startswith("AWS_") for part in text.blanks):
-        return derived("Fn::Split", text)
-    members: list[list[str | Text]] = [[]]
-    for part in text.parts:
-        if isinstance(part, str):
-            first, *others = part.split(between)
-            members[-1].append(first)
-            members += [[other] for other in others]
-        else:
-            members[-1].append(Text((part,)))
-    return [joined(member) for member in members]
-
-
-def _selected(index: Value, members: Value) -> Value:
-    number = as_text(index)
-    if not isinstance(members, list) or not isinstance(number, str):
-        return derived("Fn::Select", [index, members])
-    if not number.isdecimal() or len(number) > 9 or int(number) >= len(members):
-        return blank(f"Fn::Select finds no member {quote(number)} in a list of {len(members)}")
-    return members[int(number)]

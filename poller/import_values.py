@@ -160,3 +160,30 @@ def derived(function: str, value: Value) -> Text:
     for text in texts_in(value):
         return blank(f"{function}: {text.blanks[0].why}")
     return blank(f"{function} cannot be made of {quote(value)}")
+
+
+def split(between: str, text: str | Text) -> Value:
+    """The parts of a text. A blank for a whole ARN or list may hold the delimiter, a region or an account not."""
+    if isinstance(text, str):
+        return list(text.split(between))
+    if any(not part.variable.startswith("AWS_") for part in text.blanks):
+        return derived("Fn::Split", text)
+    members: list[list[str | Text]] = [[]]
+    for part in text.parts:
+        if isinstance(part, str):
+            first, *others = part.split(between)
+            members[-1].append(first)
+            members += [[other] for other in others]
+        else:
+            members[-1].append(Text((part,)))
+    return [joined(member) for member in members]
+
+
+def selected(index: Value, members: Value) -> Value:
+    """The member of a list at an index from 0."""
+    number = as_text(index)
+    if not isinstance(members, list) or not isinstance(number, str):
+        return derived("Fn::Select", [index, members])
+    if not number.isdecimal() or len(number) > 9 or int(number) >= len(members):
+        return blank(f"Fn::Select finds no member {quote(number)} in a list of {len(members)}")
+    return members[int(number)]

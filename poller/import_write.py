@@ -4,7 +4,8 @@ import math
 
 import yaml
 
-from poller.import_mapping import FLAGS, NUMBERS, Draft
+from poller.import_fields import FLAGS, NUMBERS
+from poller.import_mapping import Draft
 from poller.import_values import Blank, Text, Value
 from poller.telling import one_line
 
