@@ -4,22 +4,30 @@ import ast
 import asyncio
 import contextlib
 import inspect
+import json
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import textwrap
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from prometheus_client import CollectorRegistry
 
 from poller.cli import commands
 from poller.config import Configuration, parse
+from poller.core.filter import make_filter
+from poller.core.mapping import EventSourceMapping, parse_mapping
 from poller.core.model import SourceKind
+from poller.core.records import Record
+from poller.handlers.signature import signature
 from poller.testing import EmbeddedAws
 from tests.acceptance import daemon
 from tests.servers import clients
@@ -110,7 +118,7 @@ def test_the_table_of_commands_has_all_commands() -> None:
 
 def test_the_configuration_shown_is_valid() -> None:
     """CFG-1, CFG-4, CFG-5, CFG-15, CFG-17: and means what its comments say."""
-    streams, queues = blocks("yaml")
+    streams, _, queues = blocks("yaml")
     configuration = parse(queues, "README.md", {})
     assert isinstance(configuration, Configuration), configuration
     (mapping,) = configuration.mappings
@@ -123,9 +131,55 @@ def test_the_configuration_shown_is_valid() -> None:
     assert (clicks.stream.lanes, clicks.stream.retries, clicks.stream.bisect) == (4, 3, True)
 
 
+def test_the_filters_shown_let_pass_what_the_text_says() -> None:
+    """FLT-1, FLT-2, FLT-12, FLT-14, FLT-17, FLT-18, FLT-33."""
+    filters = yaml.safe_load(textwrap.dedent(blocks("yaml")[1]))
+    arn = "arn:aws:sqs:eu-west-1:123456789012:q"
+    mapping = parse_mapping({"EventSourceArn": arn, "FunctionName": "python:a:b", **filters})
+    assert isinstance(mapping, EventSourceMapping), mapping
+    criteria = make_filter(mapping.filters, mapping.source)
+
+    def passes(body: object) -> bool:
+        return criteria.passes_message({"body": json.dumps(body)})
+
+    assert passes({"type": "order", "total": 100})
+    assert not passes({"type": "order", "total": 99.5})
+    assert not passes({"type": "order", "total": 100, "coupon": "X"})
+    assert passes({"customer": {"country": "NO", "mail": "a@example.com"}})
+    assert not passes({"customer": {"country": "AQ", "mail": "a@example.com"}})
+    (shown,) = re.findall(r"^`(\{dynamodb: .*\})`", README, re.MULTILINE)
+    shipped = make_filter([json.dumps(yaml.safe_load(shown))], SourceKind.DYNAMODB)
+    for status, expected in (("shipped", True), ("open", False)):
+        record = Record("1", 0, 0, 0.0, 0, {"dynamodb": {"NewImage": {"status": {"S": status}}}})
+        assert shipped.passes_record(record, mapping.arn, "shardId-1") is expected
+
+
+def test_the_receiver_shown_takes_our_signature_and_no_other() -> None:
+    """INV-9: as handlers/signature.py makes it."""
+    names: dict[str, Any] = {}
+    exec(blocks("python")[0], names)
+    now, body = int(time.time()), b'{"Records":[]}'
+    assert names["verify"](b"key", signature(b"key", now, body), body)
+    assert not names["verify"](b"kez", signature(b"key", now, body), body)
+    assert not names["verify"](b"key", signature(b"key", now, body), body + b" ")
+    assert not names["verify"](b"key", signature(b"key", now - 400, body), body)
+
+
+def test_the_function_of_one_record_shown_reports_what_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    """PBR-10: the record without an id, and no other."""
+    names: dict[str, Any] = {}
+    exec(blocks("python")[1], names)
+    records = [
+        {"messageId": f"m{n}", "eventSource": "aws:sqs", "body": body}
+        for n, body in enumerate(['{"id": 1}', "{}", '{"id": 2}'])
+    ]
+    assert names["handler"]({"Records": records}, None) == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
+    assert capsys.readouterr().out == "1\n2\n"
+
+
 async def test_the_python_shown_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """GEN-5, API-8: `poller.run` until cancelled, then `Poller` with three mappings, resumed and drained."""
-    (text,) = blocks("python")
+    _, _, text = blocks("python")
     one, several = text.split("# several, inside an application\n")
     done: list[tuple[str, str]] = []
     enough = asyncio.Event()
