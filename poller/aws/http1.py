@@ -362,7 +362,7 @@ class HttpClient:
 
     def keep(self, connection: _Connection) -> None:
         """Takes a connection back whose answer was complete; for the connection alone to call."""
-        if self.is_closed:
+        if self._closing is not None:
             connection.transport.close()
             return
         assert self._loop is not None

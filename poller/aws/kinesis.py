@@ -114,7 +114,8 @@ class KinesisStream:
         page names the children, or else if the list of shards knows of it (STR-4).
         """
         request: JsonObject = {"ShardIterator": iterator, "Limit": limit, "StreamARN": self._stream_arn}
-        data, size, _ = await self._wire.call("GetRecords", request, deadline=deadline)
+        answer = await self._wire.call("GetRecords", request, deadline=deadline)
+        data = answer.data
         records, following, children = data.get("Records"), data.get("NextShardIterator"), data.get("ChildShards")
         if not isinstance(records, list):
             raise self._unreadable("GetRecords", "no Records")
@@ -124,7 +125,7 @@ class KinesisStream:
             records=records,
             iterator=following or None,
             behind=_seconds(data.get("MillisBehindLatest")),
-            size=size,
+            size=answer.size,
             children=self._shards("GetRecords", children) if children else (),
         )
 

@@ -105,7 +105,8 @@ class SqsQueue:
     def delete(self, receipts: Sequence[str]) -> Coroutine[Any, Any, Sequence[Failure]]:
         """DeleteMessageBatch of 1 to 10 receipts (SQS-26): what was refused, by index."""
         entries: list[JsonObject] = [
-            {"Id": _IDS[i], "ReceiptHandle": receipt} for i, receipt in enumerate(receipts)
+            {"Id": key, "ReceiptHandle": receipt}
+            for key, receipt in zip(_IDS[: len(receipts)], receipts, strict=True)
         ]
         return self._settle("DeleteMessageBatch", entries)
 

@@ -19,6 +19,7 @@ from poller.aws.credentials import CredentialSource
 from poller.aws.http1 import HttpClient, HttpError, HttpResponse
 from poller.aws.sigv4 import Credentials, Signer
 from poller.clock import Clock
+from poller.core.fact import fact
 from poller.core.model import JsonObject, SourceProblem
 from poller.errors import SourceError
 from poller.version import __version__
@@ -49,7 +50,8 @@ LONGEST_PAUSE = 5.0
 SKEW_SECONDS = 30.0
 
 
-class WireAnswer(NamedTuple):
+@fact
+class WireAnswer:
     """The answer's JSON object, the bytes it took on the wire, and its headers."""
 
     data: JsonObject

@@ -113,7 +113,11 @@ def shrunk(batch: Batch, kept: tuple[Message, ...]) -> Batch:
 
 def earliest_lease(messages: tuple[Message, ...]) -> float:
     """Until when the receipts of all of them are good (monotonic seconds)."""
-    return min([message.lease_until for message in messages], default=0.0)
+    earliest = messages[0].lease_until if messages else 0.0
+    for message in messages:
+        if message.lease_until < earliest:  # noqa: PLR1730 - a call of min for each message takes thrice as long
+            earliest = message.lease_until
+    return earliest
 
 
 @fact

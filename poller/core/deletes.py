@@ -46,7 +46,9 @@ class Deletes:
         if self._later:
             for message in messages:
                 self._later.pop(message.id, None)
-        self._pending.update({message.id: message for message in messages})
+        pending = self._pending
+        for message in messages:
+            pending[message.id] = message
 
     def due(self) -> float | None:
         """When a failed entry is to be tried again."""
@@ -90,7 +92,9 @@ class Deletes:
         `lease_until` has the failed ids' present deadlines; entries still inside them are tried again.
         """
         self._calls -= 1
-        self._under_way.difference_update([message.id for message in messages])
+        under_way = self._under_way
+        for message in messages:
+            under_way.discard(message.id)
         if not (failed or self._pending or self._attempts):
             return messages, ()
         given_up: list[Message] = []

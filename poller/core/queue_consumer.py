@@ -168,8 +168,8 @@ class QueueConsumer:
         match event:
             case Received():
                 self._on_received(event, mono)
-            case Invoked(batch, result):
-                self._on_invoked(batch, result, mono)
+            case Invoked():
+                self._on_invoked(event.batch, event.result, mono)
             case Deleted():
                 self._on_deleted(event, mono)
                 if self._mode is RUNNING and self._deletes.quiet and self._budget_at is None:
@@ -400,11 +400,11 @@ class QueueConsumer:
         retry_in: float | None = None
         for disposition in verdict.dispositions:
             match disposition:
-                case Ack(messages):
-                    acked = messages
-                    self._deletes.acknowledge(held.newest(messages))
-                case Release(messages):
-                    failed = messages
+                case Ack():
+                    acked = disposition.messages
+                    self._deletes.acknowledge(held.newest(acked))
+                case Release():
+                    failed = disposition.messages
                 case Retry(again, wait):
                     retry_in = wait
                     self._slots.retry_at(again, now + wait)

@@ -55,7 +55,7 @@ class Readings:
 
     def ask(self, now: float, *, resting: bool) -> bool:
         """Whether to ask now; if so, that is taken as done."""
-        if now < self.due(resting=resting):
+        if now < (self.due(resting=True) if resting else self._next_at):
             return False
         self._empty_at = now + EMPTY_EVERY
         self._next_at = now + EVERY

@@ -67,8 +67,8 @@ def settle_queue(
 ) -> Verdict:
     """Decides on a batch of a queue; `lease_left` is the seconds for which all its receipts are still good."""
     match result:
-        case Succeeded(payload):
-            return _reached(batch, payload, mapping)
+        case Succeeded():
+            return _reached(batch, result.payload, mapping)
         case Throttled(message, retry_after):
             return _not_reached(batch, message, retry_after, lease_left, random)
         case NotInvoked(message):

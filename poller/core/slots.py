@@ -74,6 +74,8 @@ class Slots:
 
     def next_retry(self, now: float) -> Batch | None:
         """The next batch that is to be tried again now."""
+        if not self._waiting:
+            return None
         due = self.retry_due()
         if due is None or due > now:
             return None

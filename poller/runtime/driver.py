@@ -162,10 +162,10 @@ class Driver:
         match command:
             case Receive():
                 self._crew.run(self._receive, command)
-            case Invoke(batch):
-                self._dispatcher.start(batch, partial(self._invoked, batch))
-            case Delete(messages):
-                self._crew.run(self._delete, messages)
+            case Invoke():
+                self._dispatcher.start(command.batch, partial(self._invoked, command.batch))
+            case Delete():
+                self._crew.run(self._delete, command.messages)
             case Settled() | Filtered() | LeaseLapsed():
                 pass  # told to the telemetry, which has seen it
             case ChangeVisibility():

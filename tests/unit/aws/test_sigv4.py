@@ -1,4 +1,6 @@
-"""The signature that is kept for a second serves the same request only."""
+"""What is kept between two signatures serves the second, the day, the target and the credentials that it is of."""
+
+from itertools import product
 
 from poller.aws.sigv4 import Credentials, Signer
 
@@ -15,3 +17,14 @@ def test_another_body_or_other_credentials_in_the_same_second_are_signed_anew() 
         again = kept.sign(credentials, "AmazonSQS.DeleteMessageBatch", body, 1_000.0)
         assert again != first
         assert again == signer().sign(credentials, "AmazonSQS.DeleteMessageBatch", body, 1_000.0)
+
+
+def test_what_is_kept_of_one_request_is_never_in_another() -> None:
+    """Seconds, days (also backwards), targets, credentials and bodies in turn: always as if nothing were kept."""
+    kept = signer()
+    everyone = (Credentials("AKID", "secret", None), Credentials("AKID", "secret", "token"))
+    targets = ("AmazonSQS.ReceiveMessage", "AmazonSQS.DeleteMessageBatch")
+    midnight = 1_700_006_400.0
+    times = (midnight - 1.5, midnight - 0.1, midnight, midnight + 0.9, midnight - 1.0, midnight + 86_400.0)
+    for now, credentials, target, body in product(times, everyone, targets, (b"", b"{}", b"")):
+        assert kept.sign(credentials, target, body, now) == signer().sign(credentials, target, body, now)
