@@ -136,3 +136,17 @@ Resources:
     assert "how long the functions of M may run is not told here" in result.lines[0]
     assert "# How long a function may run is not told" in result.text
     assert result.complete
+
+
+def test_a_function_without_a_name_is_found_through_its_alias(tmp_path: Path) -> None:
+    text = f"""
+Resources:
+  F: {{Type: "AWS::Lambda::Function", Properties: {{Timeout: 600}}}}
+  Live: {{Type: "AWS::Lambda::Alias", Properties: {{FunctionName: !Ref F, Name: live}}}}
+  M:
+    Type: AWS::Lambda::EventSourceMapping
+    Properties: {{EventSourceArn: "{QUEUES}q", FunctionName: !Ref Live}}
+"""
+    result = template(tmp_path / "t.yaml", text, sam=False)
+    [mapping] = meaning(result.text, F_NAME="shop-F-1X2Y")
+    assert (mapping.function_name, mapping.handler.timeout) == ("shop-F-1X2Y:live", 600)
