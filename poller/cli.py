@@ -22,7 +22,7 @@ from poller.version import __version__
 
 if TYPE_CHECKING:
     from poller.check import Finding
-    from poller.import_file import Imported
+    from poller.importer.file import Imported
 
 DEFAULT_FILE = "poller.yaml"
 DEFAULT_STATUS_URL = "http://127.0.0.1:9465"
@@ -290,7 +290,7 @@ _force = click.option("--force", is_flag=True, help="Replace the file if it is t
 @_force
 def import_sam(file: Path, parameters: tuple[str, ...], output: Path | None, *, local: bool, force: bool) -> None:
     """From a template of SAM: the events of its functions, and its event source mappings."""
-    from poller.import_file import import_template
+    from poller.importer.file import import_template
 
     _imported(import_template(file, _named_values(parameters), sam=True, local=local), output, force=force)
 
@@ -305,7 +305,7 @@ def import_cloudformation(
     file: Path, parameters: tuple[str, ...], output: Path | None, *, local: bool, force: bool
 ) -> None:
     """From a template of CloudFormation: its event source mappings."""
-    from poller.import_file import import_template
+    from poller.importer.file import import_template
 
     _imported(import_template(file, _named_values(parameters), sam=False, local=local), output, force=force)
 
@@ -316,7 +316,7 @@ def import_cloudformation(
 @_force
 def import_aws(file: Path, output: Path | None, *, force: bool) -> None:
     """From the output of `aws lambda list-event-source-mappings`, or get-event-source-mapping."""
-    from poller.import_file import import_listing
+    from poller.importer.file import import_listing
 
     _imported(import_listing(file), output, force=force)
 
@@ -329,7 +329,7 @@ def _named_values(parameters: tuple[str, ...]) -> dict[str, str]:
 
 
 def _imported(imported: "Imported", output: Path | None, *, force: bool) -> None:
-    from poller.import_file import save
+    from poller.importer.file import save
 
     for line in imported.lines:
         click.echo(line, err=True)

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from poller.config import Configuration, parse
 from poller.errors import ConfigurationError
-from poller.import_file import Imported, import_listing, import_template
-from poller.import_mapping import Draft
-from poller.import_values import Blank, Text, joined
-from poller.import_write import written
+from poller.importer.file import Imported, import_listing, import_template
+from poller.importer.mapping import Draft
+from poller.importer.values import Blank, Text, joined
+from poller.importer.write import written
 from poller.yamltext import Document, read_yaml
 
 FUNCTIONS = ["Ref", *(f"Fn::{name}" for name in (

@@ -1,7 +1,7 @@
 """A CloudFormation template: its parameters, mappings and conditions, and the functions in its values resolved.
 
 What cannot be known before a deployment becomes a blank with the reason, never a guess. Nothing is raised for what
-a template holds. What a resource's name or ARN is, is in import_resources.py.
+a template holds. What a resource's name or ARN is, is in resources.py.
 
 Functions: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference.html
 """
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import cast
 
 from poller.core.mapping_shapes import quote
-from poller.import_values import (
+from poller.importer.values import (
     ABSENT,
     Text,
     Value,

@@ -4,9 +4,9 @@ import math
 
 import yaml
 
-from poller.import_fields import FLAGS, NUMBERS
-from poller.import_mapping import Draft
-from poller.import_values import Blank, Text, Value
+from poller.importer.fields import FLAGS, NUMBERS
+from poller.importer.mapping import Draft
+from poller.importer.values import Blank, Text, Value
 from poller.telling import one_line
 
 _ORDER = ("EventSourceArn", "FunctionName")

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from poller.core.mapping_shapes import Path, quote
-from poller.import_functions import function_behind, functions_by_name, timeout_of, with_local_code
-from poller.import_mapping import Draft, Note
-from poller.import_sam import events_of
-from poller.import_template import Template, as_map
-from poller.import_values import Text, Value
+from poller.importer.functions import function_behind, functions_by_name, timeout_of, with_local_code
+from poller.importer.mapping import Draft, Note
+from poller.importer.sam import events_of
+from poller.importer.template import Template, as_map
+from poller.importer.values import Text, Value
 from poller.yamltext import Document
 
 _STACKS = ("AWS::CloudFormation::Stack", "AWS::Serverless::Application")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.imports.meaning import meaning, template
+from tests.unit.importer.meaning import meaning, template
 
 MAPPING = """\
 Resources:

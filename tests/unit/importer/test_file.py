@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 from poller.check import check_file
 from poller.cli import commands
 from poller.errors import ConfigurationError
-from poller.import_file import import_listing, import_template, save
-from tests.unit.imports.meaning import ARN, HERE, PLACE, listing, mapping, meaning, template
+from poller.importer.file import import_listing, import_template, save
+from tests.unit.importer.meaning import ARN, HERE, PLACE, listing, mapping, meaning, template
 
 BATCHES = ["ReportBatchItemFailures"]
 SMALL = """\

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from poller.import_file import Imported
-from tests.unit.imports.meaning import ARN, meaning, template
+from poller.importer.file import Imported
+from tests.unit.importer.meaning import ARN, meaning, template
 
 QUEUES = "arn:aws:sqs:eu-west-1:123456789012:"
 

@@ -12,8 +12,8 @@ from poller.core.mapping import Invalid, parse_mapping
 from poller.core.mapping_shapes import FieldProblem, Path, dotted, quote
 from poller.core.mapping_targets import LambdaTarget, parse_target
 from poller.core.model import SourceKind
-from poller.import_fields import sampled, shaped, typed
-from poller.import_values import Blank, Text, Value, with_texts
+from poller.importer.fields import sampled, shaped, typed
+from poller.importer.values import Blank, Text, Value, with_texts
 
 _VITAL: tuple[Path, ...] = (
     ("EventSourceArn",), ("FunctionName",), ("StartingPosition",), ("FilterCriteria",), ("FunctionResponseTypes",),

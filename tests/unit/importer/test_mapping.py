@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from poller.import_mapping import Draft, Judge
-from poller.import_values import Text, Value, blank, joined
-from poller.import_write import written
-from tests.unit.imports.meaning import ARN, mapping, meaning, template
+from poller.importer.mapping import Draft, Judge
+from poller.importer.values import Text, Value, blank, joined
+from poller.importer.write import written
+from tests.unit.importer.meaning import ARN, mapping, meaning, template
 
 QUEUE = ARN("sqs", "orders")
 SEVEN = {"FilterCriteria": {"Filters": [{"Pattern": '{"body":["7"]}'}]}}

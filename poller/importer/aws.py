@@ -8,8 +8,8 @@ from typing import cast
 
 from poller.core.mapping_shapes import Path, quote
 from poller.errors import ConfigurationError
-from poller.import_mapping import Draft, Note
-from poller.import_values import Value, blank
+from poller.importer.mapping import Draft, Note
+from poller.importer.values import Value, blank
 from poller.yamltext import Document
 
 _LIST = "EventSourceMappings"

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from poller.core.mapping_shapes import quote
 from poller.core.mapping_targets import PythonTarget, parse_target
-from poller.import_mapping import Draft, Note
-from poller.import_resources import properties_of
-from poller.import_template import Template, as_map
-from poller.import_values import Text, Value
+from poller.importer.mapping import Draft, Note
+from poller.importer.resources import properties_of
+from poller.importer.template import Template, as_map
+from poller.importer.values import Text, Value
 
 LAMBDA_TIMEOUT = 3
 """Seconds: what Lambda allows a function without a Timeout (INV-3)."""

@@ -1,6 +1,6 @@
 """`poller import`: a template or an answer of AWS in a file -> the text of poller.yaml, and what to tell about it.
 
-The formats are read in import_cloudformation.py, import_sam.py and import_aws.py.
+The formats are read in cloudformation.py, sam.py and aws.py.
 """
 
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from poller.config import place
 from poller.config import sentence as said
 from poller.core.mapping_shapes import unknown
 from poller.errors import ConfigurationError
-from poller.import_aws import read_listing
-from poller.import_cloudformation import read_template
-from poller.import_mapping import Draft, Judge, Note
-from poller.import_resources import attribute
-from poller.import_template import Template
-from poller.import_write import written
+from poller.importer.aws import read_listing
+from poller.importer.cloudformation import read_template
+from poller.importer.mapping import Draft, Judge, Note
+from poller.importer.resources import attribute
+from poller.importer.template import Template
+from poller.importer.write import written
 from poller.yamltext import Document, Problem, read_yaml
 
 _MAX_BYTES = 1_048_576  # what CloudFormation takes; a listing of more than 1,000 mappings

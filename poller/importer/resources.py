@@ -8,8 +8,8 @@ Return values: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateRefe
 
 from typing import NamedTuple
 
-from poller.import_template import Template, as_map
-from poller.import_values import Text, blank, joined
+from poller.importer.template import Template, as_map
+from poller.importer.values import Text, blank, joined
 
 _SAMPLE = "us-east-1:000000000000"
 _SAMPLES = {

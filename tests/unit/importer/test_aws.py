@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from poller.errors import ConfigurationError
-from poller.import_file import Imported
-from tests.unit.imports.meaning import ARN, listing, meaning
+from poller.importer.file import Imported
+from tests.unit.importer.meaning import ARN, listing, meaning
 
 QUEUE = {"EventSourceArn": ARN("sqs", "orders"), "FunctionArn": ARN("lambda", "function:f"), "UUID": "0a1b2c3d-x"}
 STREAM = {**QUEUE, "EventSourceArn": ARN("kinesis", "stream/clicks"), "StartingPosition": "LATEST"}

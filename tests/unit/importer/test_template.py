@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import yaml
 
-from poller.import_resources import attribute
-from poller.import_template import Template
-from poller.import_values import Text, Value
+from poller.importer.resources import attribute
+from poller.importer.template import Template
+from poller.importer.values import Text, Value
 from poller.yamltext import Document, read_yaml
 
 TEMPLATE = """\

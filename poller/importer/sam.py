@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 from poller.core.mapping_shapes import Path, quote
 from poller.core.model import SourceKind
-from poller.import_mapping import Draft, Note
-from poller.import_resources import properties_of
-from poller.import_template import Template, as_map
-from poller.import_values import Value, joined
+from poller.importer.mapping import Draft, Note
+from poller.importer.resources import properties_of
+from poller.importer.template import Template, as_map
+from poller.importer.values import Value, joined
 from poller.yamltext import Document
 
 _EVENTS = {

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from poller.core.mapping_shapes import Path
 from poller.core.model import SourceKind
-from poller.import_values import Text, Value
+from poller.importer.values import Text, Value
 
 _WHOLE = {
     "BatchSize", "MaximumBatchingWindowInSeconds", "ParallelizationFactor", "MaximumRecordAgeInSeconds",

@@ -5,8 +5,8 @@ import pytest
 from poller.core.mapping import EventSourceMapping, parse_mapping
 from poller.core.mapping_rules import FIELDS
 from poller.core.model import SourceKind
-from poller.import_fields import sampled
-from poller.import_values import MOST_TEXT, Text, Value, blank, joined
+from poller.importer.fields import sampled
+from poller.importer.values import MOST_TEXT, Text, Value, blank, joined
 
 
 @pytest.mark.parametrize(

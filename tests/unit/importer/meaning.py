@@ -6,7 +6,7 @@ from typing import Any
 
 from poller.config import Configuration, parse
 from poller.core.mapping import EventSourceMapping, parse_mapping
-from poller.import_file import Imported, import_listing, import_template
+from poller.importer.file import Imported, import_listing, import_template
 
 HERE = Path(__file__).parent
 PLACE = {"AWS::Region": "eu-west-1", "AWS::AccountId": "123456789012"}

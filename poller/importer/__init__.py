@@ -1,0 +1,1 @@
+"""`poller import`: templates of SAM and CloudFormation and listings of AWS, made into a poller.yaml."""
