@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
+from tests.acceptance import forked
 from tests.acceptance import stream_daemon as streams
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _parent_of_daemons() -> Iterator[None]:
+    with forked.parent_at_hand():
+        yield
 
 
 @pytest.fixture

@@ -7,9 +7,8 @@ import contextlib
 import json
 import os
 import re
-import signal
 import subprocess
-import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tests.acceptance import forked
 
 DEADLINE = 90.0  # generous: a test waits for conditions, and gives up here
 
@@ -53,16 +54,15 @@ def environment(url: str | None = None, **more: str) -> dict[str, str]:
 
 def poller(*arguments: str, cwd: Path, env: dict[str, str], timeout: float = DEADLINE) -> Any:
     """Runs a `poller` command to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "poller", *arguments],
-        check=False,
-        cwd=cwd,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        stdin=subprocess.DEVNULL,
-    )
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = forked.start(arguments, cwd, env, out.fileno(), err.fileno())
+        try:
+            code = process.wait(timeout)
+        finally:
+            process.kill()
+        out.seek(0)
+        err.seek(0)
+        return subprocess.CompletedProcess(arguments, code, out.read(), err.read())
 
 
 class Daemon:
@@ -72,15 +72,7 @@ class Daemon:
         self.log = folder / "daemon.log"
         self._written = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "poller", "run", *arguments],
-                cwd=folder,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+            self.process = forked.start(("run", *arguments), folder, env, log.fileno(), log.fileno())
 
     def output(self) -> str:
         """All that it has printed since it was started."""
@@ -134,9 +126,8 @@ class Daemon:
 
     def kill(self) -> None:
         """`kill -9`, whole session."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        self.process.kill()
+        self.process.wait(DEADLINE)
 
 
 @contextlib.contextmanager
