@@ -73,8 +73,8 @@ def check_file(path: str | Path, environment: Mapping[str, str]) -> Report:
 
 
 def check_start(configuration: Configuration, now: float) -> list[Finding]:
-    """What is wrong with a start at `now` (epoch seconds): a start in the future (CFG-8), positions that do not last
-    (STR-31), filters that nothing can pass (SUR-8).
+    """What is wrong with a start at `now` (epoch seconds): a start in the future (CFG-8), positions that do not
+    last (STR-31), filters that nothing can pass (SUR-8).
     """
     findings: list[Finding] = []
     for index, mapping in enumerate(configuration.mappings):

@@ -62,8 +62,6 @@ class EmulatorHandler:
             async with call as response:
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 read = await read_up_to(response.content, MOST_BYTES)
-                if read is None:
-                    response.close()
                 result = from_emulator(Answer(response.status, headers, read))
         except (aiohttp.ClientError, OSError, ValueError) as error:
             said = errors.clean(str(error)) or type(error).__name__

@@ -417,16 +417,20 @@ async def test_connections_are_used_again_and_are_as_many_as_calls(aws, clients,
     assert len(aws.connections) == 12
 
 
-async def test_inv_3_the_client_waits_longer_than_any_function(aws, clients, opened):
-    """INV-3: and has no retries; the connection is probed while the function is silent."""
+async def test_inv_3_the_client_waits_longer_than_any_function(aws, clients, opened, monkeypatch):
+    """INV-3: and has no retries; its connections are probed while the function is silent."""
+    made, make = [], lambda_handler._keepalive_socket
+    monkeypatch.setattr(lambda_handler, "_keepalive_socket", lambda address: made.append(1) or make(address))
     handler = await opened(clients, make_mapping(timeout=900.0))
     config = handler._client.meta.config
     assert config.read_timeout > 900
     assert config.retries["total_max_attempts"] == 1
-    with lambda_handler._keepalive_socket((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 1))) as made:
-        assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    await handler.invoke(CALL)
+    assert made == [1]
+    with make((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 1))) as one:
+        assert one.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         if hasattr(socket, "TCP_KEEPIDLE"):
-            assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) < 350
+            assert one.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) < 350
 
 
 async def test_inv_3_a_call_that_is_cancelled_leaves_its_connection(aws, clients, opened, until):
