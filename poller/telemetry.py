@@ -394,8 +394,12 @@ def _few(messages: Iterable[Message]) -> list[str]:
 
 def _received_again(messages: list[JsonObject]) -> int:
     """How many of these wire messages were received before; one that does not tell counts as new."""
-    try:
-        counts = [message["Attributes"]["ApproximateReceiveCount"] for message in messages]
-    except (KeyError, TypeError):
-        counts = [(message.get("Attributes") or {}).get("ApproximateReceiveCount", "1") for message in messages]
-    return len(counts) - counts.count("1")
+    again = 0
+    for message in messages:
+        try:
+            count = message["Attributes"]["ApproximateReceiveCount"]
+        except (KeyError, TypeError):
+            count = (message.get("Attributes") or {}).get("ApproximateReceiveCount", "1")
+        if count != "1":
+            again += 1
+    return again

@@ -51,18 +51,18 @@ class BadResponse(HttpError):
 
 
 class HttpResponse:
-    """One answer: `headers` as they came, in order; `body` complete."""
+    """One answer: `headers` as they came, in order, of each name the first; `body` complete."""
 
     __slots__ = ("body", "headers", "status")
 
-    def __init__(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    def __init__(self, status: int, headers: dict[bytes, bytes], body: bytes) -> None:
         self.status = status
         self.headers = headers
         self.body = body
 
     def header(self, name: bytes) -> bytes | None:
         """The first header of this lower-case name."""
-        return next((value for key, value in self.headers if key.lower() == name), None)
+        return next((value for key, value in self.headers.items() if key.lower() == name), None)
 
 
 class _Connection(asyncio.Protocol):
@@ -70,14 +70,17 @@ class _Connection(asyncio.Protocol):
 
     __slots__ = (
         "_broken", "_chunks", "_client", "_complete", "_feed", "_headers", "_headers_done", "_keep", "_parser",
-        "_received", "_status", "_timer", "idle_since", "transport", "until", "waiter",
+        "_received", "_status", "_timer", "idle_since", "on_header", "transport", "until", "waiter",
     )  # fmt: skip
 
     def __init__(self, client: "HttpClient") -> None:
         self._client = client
+        self._headers: dict[bytes, bytes] = {}
+        self.on_header = (
+            self._headers.setdefault
+        )  # called for every header: straight into the dict, no code of ours
         self._parser = httptools.HttpResponseParser(self)
         self._feed = self._parser.feed_data
-        self._headers: list[tuple[bytes, bytes]] = []
         self._chunks: list[bytes] = []
         self._received = self._status = 0
         self._headers_done = self._complete = self._keep = self._broken = False
@@ -100,7 +103,7 @@ class _Connection(asyncio.Protocol):
         self.until = until
         if self._timer is None or self._timer.when() > until:
             self._set_timer(loop)
-        self._headers = []
+        self._headers.clear()
         self._chunks = []
         self._received = 0
         self._headers_done = self._complete = False
@@ -133,9 +136,6 @@ class _Connection(asyncio.Protocol):
         if self._complete:
             raise ValueError("a second answer to one request")  # stops the parser: see data_received
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name, value))
-
     def on_headers_complete(self) -> None:
         self._headers_done = True
 
@@ -147,7 +147,7 @@ class _Connection(asyncio.Protocol):
             return
         self._status = self._parser.get_status_code()
         if self._status < 200:  # an interim answer: the real one follows
-            self._headers = []
+            self._headers.clear()
             self._headers_done = False
             return
         self._complete = True
@@ -158,7 +158,7 @@ class _Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         if self.waiter is not None:
-            framed = any(key.lower() in {b"content-length", b"transfer-encoding"} for key, _ in self._headers)
+            framed = any(key.lower() in {b"content-length", b"transfer-encoding"} for key in self._headers)
             if exc is None and self._headers_done and not framed and not self._broken:
                 self._status = self._parser.get_status_code()
                 self._keep = False
@@ -195,7 +195,7 @@ class _Connection(asyncio.Protocol):
             return
         chunks = self._chunks
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        waiter.set_result(HttpResponse(self._status, self._headers, body))
+        waiter.set_result(HttpResponse(self._status, self._headers.copy(), body))
         if self._keep and not self._broken:
             self._client.keep(self)
         else:

@@ -56,11 +56,11 @@ class WireAnswer:
 
     data: JsonObject
     size: int
-    headers: list[tuple[bytes, bytes]]
+    headers: dict[bytes, bytes]
 
     def told_at(self) -> float | None:
         """The service's own time by the Date header, whole epoch seconds; None without a readable one."""
-        return _seconds(next((value for name, value in self.headers if name.lower() == b"date"), b""))
+        return _seconds(next((value for name, value in self.headers.items() if name.lower() == b"date"), b""))
 
 
 class WireClient:

@@ -11,7 +11,7 @@ HOST = "sqs.eu-west-1.amazonaws.com"
 
 
 def error_of(status, body, headers=()):
-    response = HttpResponse(status, list(headers), body)
+    response = HttpResponse(status, dict(headers), body)
     return errors.refused("sqs", "DeleteMessageBatch", HOST, errors.read_refusal(response))
 
 
@@ -83,7 +83,7 @@ def test_codes(code, problem):
 )
 def test_what_was_denied_is_named_as_policies_name_it(service, operation, action, answer):
     """IAM-2, IAM-4: there is no dynamodbstreams in IAM."""
-    refusal = errors.read_refusal(HttpResponse(403, [], answer))
+    refusal = errors.read_refusal(HttpResponse(403, {}, answer))
     assert f"Allow {action} to these credentials" in str(errors.refused(service, operation, HOST, refusal))
 
 

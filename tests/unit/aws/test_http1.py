@@ -117,6 +117,23 @@ async def test_an_answer_in_single_bytes(serve, connect):
     assert (answer.body, answer.header(b"x-long")) == (b"body", b"abc")
 
 
+async def test_headers_are_those_of_their_own_answer_and_of_each_name_the_first(serve, connect):
+    async def script(line, number):
+        await line.request()
+        await line.send(
+            b"HTTP/1.1 103 Early\r\nEarly: 1\r\n\r\nHTTP/1.1 200 OK\r\nX-One: first\r\nX-One: second\r\n"
+        )
+        await line.send(b"Content-Length: 0\r\n\r\n")
+        await line.request()
+        await line.send(b"HTTP/1.1 200 OK\r\nX-Two: 2\r\nContent-Length: 0\r\n\r\n")
+
+    client = connect((await serve(script)).url)
+    one, two = await post(client), await post(client)
+    assert one.headers == {b"X-One": b"first", b"Content-Length": b"0"}
+    assert two.headers == {b"X-Two": b"2", b"Content-Length": b"0"}
+    assert one.header(b"x-one") == b"first"
+
+
 @pytest.mark.parametrize(
     "data",
     [
