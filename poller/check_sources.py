@@ -1,4 +1,5 @@
-"""What sources and destinations say of a mapping before it runs: the looks of `poller check --online`.
+"""What AWS says of a mapping before it runs, of its source, destination and function: the looks of
+`poller check --online`.
 
 Each look ends in remarks. Nothing is changed; a stream is read once, as only that tells whether it may be read.
 """
@@ -49,11 +50,15 @@ class Sources(Protocol):
         """What takes the mapping's failure documents, if it names something."""
         ...
 
+    async def function(self, mapping: EventSourceMapping) -> "list[Remark]":
+        """What Lambda says of the mapping's function, if it is Lambda's (CFG-38)."""
+        ...
+
 
 async def look(mapping: EventSourceMapping, sources: Sources) -> list[Remark]:
     """Everything about one mapping; what was found before an error is told too."""
     found: list[Remark] = []
-    for part in (_queue,) if mapping.stream is None else (_stream, _destination):
+    for part in (_queue, _function) if mapping.stream is None else (_stream, _destination, _function):
         try:
             async for remark in part(mapping, sources):
                 found.append(remark)  # noqa: PERF401 - a comprehension would lose all of them with the error
@@ -75,6 +80,11 @@ def _refusal(mapping: EventSourceMapping, error: SourceError) -> str:
         case _:
             return text
     return text if known in text else f"{known.removesuffix('.')}. {text}"
+
+
+async def _function(mapping: EventSourceMapping, sources: Sources) -> AsyncIterator[Remark]:
+    for remark in await sources.function(mapping):
+        yield remark
 
 
 # --- queues ---

@@ -10,7 +10,9 @@ from poller.aws.clients import AwsClients
 from poller.aws.destinations import open_destination
 from poller.aws.dynamodb_streams import DynamoDbStream
 from poller.aws.kinesis import KinesisStream
+from poller.aws.lambda_look import look
 from poller.aws.sqs import SqsQueue
+from poller.check_sources import Remark
 from poller.core.mapping import EventSourceMapping
 from poller.core.model import QueueFacts, SourceKind
 from poller.errors import DestinationError, SourceError
@@ -50,6 +52,10 @@ class Sources:
             if isinstance(cause, SourceError):
                 raise SourceError(cause.problem, str(error), cause.code) from error
             raise
+
+    async def function(self, mapping: EventSourceMapping) -> list[Remark]:
+        """What Lambda says of the mapping's function, nothing of another target."""
+        return await look(mapping, self._clients)
 
 
 @asynccontextmanager

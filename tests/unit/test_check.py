@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from poller.check import Finding, Report, check_file, check_handlers, check_online, check_start, to_json
+from poller.check_sources import Remark
 from poller.config import Configuration, parse
 from poller.core.mapping import EventSourceMapping
 from poller.core.model import QueueFacts
@@ -31,6 +32,9 @@ class Queues:
 
     async def destination(self, mapping: EventSourceMapping) -> Destination | None:
         raise AssertionError("a queue has no destination")
+
+    async def function(self, mapping: EventSourceMapping) -> list[Remark]:
+        return []
 
 
 def configuration(*queues: str, fields: str = "") -> Configuration:

@@ -54,11 +54,13 @@ class Told:
         shards: tuple[Shard, ...] = (OPEN,),
         reading: Exception | None = None,
         failure: Exception | None = None,
+        remarks: tuple[Remark, ...] = (),
     ) -> None:
         self.facts = facts
         self.shards = shards
         self.reading = reading
         self.failure = failure
+        self.remarks = remarks
         self.asked: list[str] = []
 
     async def queue(self, mapping: EventSourceMapping) -> tuple[QueueSource, QueueFacts]:
@@ -74,6 +76,9 @@ class Told:
         if self.failure is not None:
             raise self.failure
         return Takes()
+
+    async def function(self, mapping: EventSourceMapping) -> list[Remark]:
+        return list(self.remarks)
 
     async def describe(self) -> StreamFacts:
         if isinstance(self.facts, Exception):
@@ -476,3 +481,22 @@ async def test_a_destination_that_is_slow(
     _, error = await look(mapping(STREAM), sources)
     assert error.level == "error"
     assert "was not ready within" in error.sentence
+
+
+# --- functions ---
+
+
+async def test_what_lambda_says_of_the_function_is_told_after_the_source() -> None:
+    """CFG-38."""
+    missing = Remark("error", "Function does not exist.")
+    assert (await look(mapping(QUEUE), Told(queue_facts(30, REDRIVE), remarks=(missing,))))[-1] == missing
+
+
+async def test_a_function_of_lambda_is_looked_at(aws: EmbeddedAws, sources: Sources) -> None:
+    """CFG-38: it is not there, then it is."""
+    named = replace(mapping(QUEUE), function_name="shop", function_arn=aws.functions.arn("shop"))
+    (missing,) = await sources.function(named)
+    assert missing.level == "error"
+    assert missing.sentence.startswith("Function does not exist.")
+    aws.functions.add("shop", lambda event: None)
+    assert await sources.function(named) == []

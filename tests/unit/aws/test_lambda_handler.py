@@ -239,7 +239,7 @@ async def test_inv_6_what_did_not_get_to_the_function_was_not_invoked(aws, clien
 
 
 async def test_api_11_a_function_that_is_missing_is_waited_for(aws, clients, opened):
-    """API-11: nothing is asked at the start; a function that comes (back) is invoked."""
+    """API-11, SUR-16: nothing is asked at the start; a function that comes (back) is invoked."""
     handler = await opened(clients)
     assert not aws.rest.lambda_service.calls
     assert await handler.invoke(CALL) == NotInvoked(
