@@ -6,20 +6,17 @@ what its lines mean, is not known here.
 
 import asyncio
 import contextlib
-import errno
-import fcntl
 import os
 import signal
 import subprocess
-import sys
-import termios
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 from poller.core.fact import fact
-from poller.errors import ConfigurationError, HandlerError
 from poller.handlers.child_output import OutputLines
-from poller.handlers.child_pipes import Pipes
+from poller.handlers.child_pipes import Pipes, waiting
+from poller.handlers.child_requests import END, Requests
+from poller.handlers.child_spawn import spawn
 from poller.telling import Teller
 
 LAST_WORDS: Final = 1.0
@@ -35,20 +32,16 @@ LOOK_EVERY: Final = 1.0
 """Seconds between two looks whether a busy child lives: its end shows by itself, unless its own children keep the
 pipe open."""
 
-_NO_SUCH_PROGRAM: Final = {
-    errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.ELOOP, errno.EISDIR
-}  # fmt: skip
-
 
 @fact
 class Ended:
     """The process ended without an answer. `status` is its exit code, or the signal as a negative number.
 
-    `untouched`: it had not read a single byte of what it was asked, so it cannot have acted on it.
+    `unread`: it had not read to the end what it was asked, so it cannot have acted on it.
     """
 
     status: int
-    untouched: bool
+    unread: bool
 
 
 @fact
@@ -58,11 +51,11 @@ class TooLong:
 
 @fact
 class OutOfTurn:
-    """It wrote more than one line, or one before it had read what it was asked (or any of it: `untouched`). Nobody
-    could say which line is the answer, and to what.
+    """It wrote more than one line, or one before it had read to the end what it was asked (`unread`). Nobody could
+    say which line is the answer, and to what.
     """
 
-    untouched: bool
+    unread: bool
 
 
 Answer: TypeAlias = bytes | Ended | TooLong | OutOfTurn
@@ -75,7 +68,9 @@ class Child:
     answers; `babbled` tells that it was ended for writing without being asked.
     """
 
-    def __init__(self, process: "subprocess.Popen[bytes]", pipes: Pipes, limit: int, teller: Teller) -> None:
+    def __init__(
+        self, process: "subprocess.Popen[bytes]", pipes: Pipes, limit: int, teller: Teller, *, wary: bool
+    ) -> None:
         """For `start` only. `limit` is the most bytes of an answer."""
         self.pid = process.pid
         self.answered = 0
@@ -83,13 +78,12 @@ class Child:
         self._process = process
         self._pipes = pipes
         self._limit = limit
+        self._wary = wary
         self._loop = asyncio.get_running_loop()
         self._output = OutputLines(teller, process.pid)
         self._heard = bytearray()
         self._reply: asyncio.Future[bytes | TooLong | None] | None = None
-        self._unsent = memoryview(b"")
-        self._asked = self._written = 0  # bytes of all requests, and those of them that the pipe took
-        self._read_in_all = 0
+        self._requests = Requests(pipes.requests, pipes.unread)
         self._look_again: asyncio.TimerHandle | None = None
         self._over = asyncio.Event()
         self._answers = _Answers(self._hear, self._over.set)
@@ -104,26 +98,14 @@ class Child:
         cls, command: Sequence[str], named: str, limit: int, teller: Teller, *, apart: bool
     ) -> "Child":
         """Runs the command. With `apart` the descriptors of requests, answers and lifeline are its last arguments,
-        and all that it prints is passed on; without, they are its standard input and output, and what it writes
-        to standard error is passed on.
+        and all that it prints is passed on. Without, they are its standard input and output, and what it writes
+        to standard error is passed on; it is then asked warily, because a program may print a greeting.
 
         Raises ConfigurationError when there is no such program, HandlerError when the system has no room for it
         now; `named` is what the sentence calls it.
         """
-        try:
-            pipes = Pipes()
-        except OSError as error:
-            raise HandlerError(f"{named} cannot be started now: {error.strerror}") from error
-        try:
-            process = _popen(command, pipes, apart=apart)
-        except (OSError, ValueError) as error:
-            pipes.abandon()
-            text = (error.strerror if isinstance(error, OSError) else None) or str(error)
-            if isinstance(error, ValueError) or error.errno in _NO_SUCH_PROGRAM:
-                raise ConfigurationError(f"{named}: {command[0]!r} cannot be started: {text}.") from error
-            raise HandlerError(f"{named} cannot be started now: {text}") from error
-        pipes.tie(process.pid)
-        child = cls(process, pipes, limit, teller)
+        process, pipes = spawn(command, named, apart=apart)
+        child = cls(process, pipes, limit, teller, wary=not apart)
         try:
             await child._listen()
         except BaseException:
@@ -138,29 +120,27 @@ class Child:
 
     async def ask(self, request: bytes) -> Answer:
         """Sends a line, which has its line break, and waits for the one that answers it, which comes without."""
-        before = self._asked
-        if not self._over.is_set():
-            self._asked += len(request)
-            self._unsent = memoryview(request)
-            self._reply = self._loop.create_future()
-            self._look_again = self._loop.call_later(LOOK_EVERY, self._look)
-            try:
-                self._send()
-                reply = await self._reply
-            finally:
-                self._look_again.cancel()
-                self._reply, self._unsent = None, memoryview(b"")
-            match reply:
-                case TooLong():
-                    return reply
-                case bytes():
-                    # the line break itself need not be read by a program that sees the end of a JSON object
-                    if self.babbled or b"\n" in reply or self._count_read() < self._asked - 1:
-                        return OutOfTurn(untouched=self._count_read() <= before)
-                    self.answered += 1
-                    return reply
-        status = await asyncio.shield(self.ended)
-        return Ended(status, untouched=self._read_in_all <= before)
+        if self._over.is_set():
+            return Ended(await asyncio.shield(self.ended), unread=True)
+        self._requests.begin(len(request))
+        self._reply = self._loop.create_future()
+        self._look_again = self._loop.call_later(LOOK_EVERY, self._look)
+        try:
+            if self._wary and not await self._listens(request[:-END]):
+                return OutOfTurn(unread=True)
+            self._requests.send(request[-END:] if self._wary else request)
+            reply = await self._reply
+        finally:
+            self._look_again.cancel()
+            self._reply = None
+        match reply:
+            case None:
+                return Ended(await asyncio.shield(self.ended), self._requests.unread)
+            case bytes():
+                if self._requests.unread or self.babbled or b"\n" in reply:
+                    return OutOfTurn(self._requests.unread)
+                self.answered += 1
+        return reply
 
     def kill(self) -> None:
         """Ends it and its own children; returns before they are gone."""
@@ -177,7 +157,7 @@ class Child:
         """Ends one that is not being asked, in peace: its input ends, and it has some time to follow."""
         if not self._over.is_set():
             self._patience = FAREWELL
-            self._stop_sending()
+            self._requests.close()
             self._over.set()
 
     # --- its wires ---
@@ -188,30 +168,20 @@ class Child:
         transport, _ = await self._loop.connect_read_pipe(lambda: self._answers, self._pipes.answers)
         self._ends.append((self._answers.ended, transport))
 
-    def _send(self) -> None:
-        """As much as the pipe takes now, the rest when it has room again."""
-        try:
-            while self._unsent:
-                count = os.write(self._pipes.requests, self._unsent)
-                self._written += count
-                self._unsent = self._unsent[count:]
-        except BlockingIOError:
-            self._loop.add_writer(self._pipes.requests, self._send)
-        else:
-            self._loop.remove_writer(self._pipes.requests)
-
-    def _stop_sending(self) -> None:
-        if self._pipes.requests >= 0:
-            self._read_in_all = self._count_read()
-            self._loop.remove_writer(self._pipes.requests)
-            self._pipes.end_requests()
-
-    def _count_read(self) -> int:
-        """Bytes of all requests that the process took out of the pipe."""
-        if self._pipes.unread < 0:
-            return self._read_in_all
-        waiting = fcntl.ioctl(self._pipes.unread, termios.FIONREAD, bytes(4))
-        return self._written - int.from_bytes(waiting, sys.byteorder)
+    async def _listens(self, beginning: bytes) -> bool:
+        """Sends all but the end of a request, and waits until it was read: whatever the process writes before that
+        is no answer. What it wrote at its start, or after its last answer, would else pass for one, and a batch
+        that nobody has seen would count as done. False when it wrote something; of its end the caller will hear.
+        """
+        assert self._reply is not None
+        self._requests.send(beginning)
+        pause = 0.0
+        while not self._reply.done() and not self._requests.taken:
+            await asyncio.sleep(pause)
+            pause = min(max(2 * pause, 0.001), 0.02)
+        if self._reply.done():
+            return self._reply.result() is None
+        return not self._heard and waiting(self._pipes.answers.fileno()) == 0
 
     def _hear(self, data: bytes) -> None:
         if self._reply is None or self._reply.done():
@@ -269,7 +239,7 @@ class Child:
             await self._bury()
 
     async def _bury(self) -> None:
-        self._stop_sending()
+        self._requests.close()
         os.close(self._pipes.lifeline)
         for ended, transport in self._ends:
             transport.close()
@@ -305,30 +275,6 @@ class _Answers(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._silent()
         self.ended.set()
-
-
-def _popen(command: Sequence[str], pipes: Pipes, *, apart: bool) -> "subprocess.Popen[bytes]":
-    """By spawning (vfork and exec), which is safe beside threads. Raises OSError, or ValueError for a command that
-    no system takes.
-    """
-    if apart:
-        ends = (pipes.unread, pipes.child_answers, pipes.child_lifeline)
-        return subprocess.Popen(  # noqa: S603 - our own program
-            [*command, *map(str, ends)],
-            stdin=subprocess.DEVNULL,
-            stdout=pipes.child_output,
-            stderr=pipes.child_output,
-            pass_fds=ends,
-            start_new_session=True,
-        )
-    return subprocess.Popen(  # noqa: S603 - the user's own command, and no shell
-        command,
-        stdin=pipes.unread,
-        stdout=pipes.child_answers,
-        stderr=pipes.child_output,
-        pass_fds=(pipes.child_lifeline,),
-        start_new_session=True,
-    )
 
 
 def _kill_group(pid: int) -> None:

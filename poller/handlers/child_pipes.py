@@ -7,6 +7,8 @@ import contextlib
 import fcntl
 import os
 import signal
+import sys
+import termios
 from io import FileIO
 from typing import Final
 
@@ -54,15 +56,14 @@ class Pipes:
 
     def abandon(self) -> None:
         """Closes everything, for a child that never was."""
-        for end in (self.child_answers, self.child_output, self.child_lifeline):
-            os.close(end)
         self.answers.close()
         self.output.close()
-        self.end_requests()
-        os.close(self.lifeline)
-
-    def end_requests(self) -> None:
-        """The child's input ends with what is in the pipe."""
-        for end in (self.requests, self.unread):
+        for end in (self.child_answers, self.child_output, self.child_lifeline):
             os.close(end)
-        self.requests = self.unread = -1
+        for end in (self.requests, self.unread, self.lifeline):
+            os.close(end)
+
+
+def waiting(end: int) -> int:
+    """Bytes in a pipe that nobody has read yet."""
+    return int.from_bytes(fcntl.ioctl(end, termios.FIONREAD, bytes(4)), sys.byteorder)

@@ -71,7 +71,7 @@ class ChildPool:
     async def ask(self, request: Callable[[], bytes], invocation: Invocation) -> InvocationResult:
         """What a child's answer means, or what became of the call. `request` is called when a child is free.
 
-        A child that had read nothing of the request is replaced, and the call none the worse for it. A cancelled
+        A child that had not read the whole request is replaced, and the call none the worse for it. A cancelled
         call ends its child.
         """
         while True:
@@ -92,7 +92,7 @@ class ChildPool:
             if self._closed:
                 return FunctionError("Runtime.Abandoned", "poller stopped before the function was done")
             said, error = self._judge(answer, invocation.request_id)
-            if not (isinstance(answer, Ended | OutOfTurn) and answer.untouched):
+            if not (isinstance(answer, Ended | OutOfTurn) and answer.unread):
                 self._failures = 0
                 self._tell(child, f"{said} while the function ran")
                 return error
@@ -240,14 +240,14 @@ class ChildPool:
     def _judge(self, answer: Answer, request_id: str) -> tuple[str, FunctionError]:
         """What happened in words, and the error that it is once the function may have run."""
         match answer:
-            case Ended(status, untouched):
-                said = f"it ended with {ending(status)}{' before it had read an event' if untouched else ''}"
+            case Ended(status, unread):
+                said = f"it ended with {ending(status)}{' before it had read the event' if unread else ''}"
                 return said, FunctionError("Runtime.ExitError", _lambdas_words(status, request_id))
             case TooLong():
                 said = f"its response has more than {RESPONSE_LIMIT} bytes"
                 return said, FunctionError("Function.ResponseSizeTooLarge", f"{said}, and it was ended")
-            case OutOfTurn(untouched=True):
-                said = "it wrote to its standard output before it had read an event"
+            case OutOfTurn(unread=True):
+                said = "it wrote to its standard output before it had read the event"
             case OutOfTurn():
                 said = "it wrote more than one line for an event, or one before it had read it to the end"
             case _:

@@ -132,7 +132,7 @@ async def test_who_waits_gets_the_room_of_one_that_died():
     world = World(size=1)
     first, second = world.call(), world.call()
     await settle()
-    world.made[0].replies.put_nowait(Ended(-9, untouched=False))
+    world.made[0].replies.put_nowait(Ended(-9, unread=False))
     assert isinstance(await answered(first), FunctionError)
     await settle()
     world.made[1].replies.put_nowait(b"ok")
@@ -153,7 +153,7 @@ async def test_inv_2_an_end_in_mid_call_is_an_unhandled_error(status: int, messa
     world = World()
     task = world.call()
     await settle()
-    world.made[0].replies.put_nowait(Ended(status, untouched=False))
+    world.made[0].replies.put_nowait(Ended(status, unread=False))
     assert await answered(task) == FunctionError("Runtime.ExitError", message, handled=False)
     (record,) = caplog.records
     assert record.action == "worker_ended"
@@ -165,7 +165,7 @@ async def test_inv_2_an_end_in_mid_call_is_an_unhandled_error(status: int, messa
     ("answer", "kind"),
     [
         (TooLong(), "Function.ResponseSizeTooLarge"),
-        (OutOfTurn(untouched=False), "Runtime.InvalidResponse"),
+        (OutOfTurn(unread=False), "Runtime.InvalidResponse"),
         (b"nonsense", "Runtime.InvalidResponse"),
     ],
 )
@@ -202,7 +202,7 @@ async def test_what_was_not_read_was_not_invoked_and_is_asked_of_another():
     await succeed(world)
     task = world.call()
     await settle()
-    world.made[0].replies.put_nowait(Ended(-9, untouched=True))
+    world.made[0].replies.put_nowait(Ended(-9, unread=True))
     await settle()
     world.made[1].replies.put_nowait(b"ok")
     assert await answered(task) == Succeeded(b"ok")
@@ -216,11 +216,11 @@ async def test_children_that_end_before_they_read_anything_are_no_attempt_and_no
         task = world.call()
         await settle()
         while not task.done():
-            world.made[-1].replies.put_nowait(Ended(1, untouched=True))
+            world.made[-1].replies.put_nowait(Ended(1, unread=True))
             await settle()
         result = await answered(task)
         assert isinstance(result, NotInvoked)
-        assert "ended with exit code 1 before it had read an event" in result.message
+        assert "ended with exit code 1 before it had read the event" in result.message
         refused = await answered(world.call())
         assert isinstance(refused, NotInvoked)
         assert "another worker is started in" in refused.message
@@ -408,7 +408,7 @@ async def test_what_runs_at_the_close_has_failed_for_that_reason():
     world = World()
     task = world.call()
     await settle()
-    world.made[0].kill = lambda: world.made[0].replies.put_nowait(Ended(-9, untouched=False))
+    world.made[0].kill = lambda: world.made[0].replies.put_nowait(Ended(-9, unread=False))
     await asyncio.wait_for(world.pool.close(), 30)
     result = await answered(task)
     assert isinstance(result, FunctionError)
