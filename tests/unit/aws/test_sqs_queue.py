@@ -167,9 +167,10 @@ async def test_a_receive_keeps_its_deadline(serve, queue_of):
     server = await serve(hang)
     async with AwsClients(endpoint_url=server.url) as clients:
         queue._wire = clients.wire("sqs", "eu-west-1")
-        with pytest.raises(SourceError, match=r"in time|no connection within"):  # wherever the time ran out
+        with pytest.raises(SourceError, match=r"in time|no connection within") as caught:
             await queue.receive(10, 20, None, 0.1)
-        await asyncio.wait_for(finished.wait(), 30)
+        if "no connection" not in str(caught.value):  # a slow machine may not have come so far
+            await asyncio.wait_for(finished.wait(), 30)
 
 
 def batch(done, failed=()):
