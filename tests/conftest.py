@@ -5,11 +5,13 @@ servers: a test gives what it makes a name that no other test has, and counts on
 """
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from botocore.loaders import JSONFileLoader
 
 from tests.servers import clients, harness, keeper
 
@@ -40,6 +42,15 @@ def _url_of(server: harness.Server, config: pytest.Config, *, required: bool = T
         if required and os.environ.get("CI"):
             pytest.fail(f"SERVER MISSING, and in CI it must be there: {missing}")
         pytest.skip(f"SERVER MISSING, nothing was tested against it: {missing}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _models_are_read_once() -> Iterator[None]:
+    """botocore reads the models of its services anew for each session, which is most of what a client costs."""
+    read = functools.cache(JSONFileLoader().load_file)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", lambda self, file_path: read(file_path))
+        yield
 
 
 @pytest.fixture(scope="session")

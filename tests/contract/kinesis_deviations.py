@@ -47,7 +47,6 @@ DEVIATIONS: Final[dict[tuple[str, str], str]] = {
     ("roto", "test_a_token_stands_alone"): "takes the name beside it",
     ("roto", "test_an_iterator_of_a_deleted_stream"): "calls it invalid",
     ("roto", "test_at_a_time_that_has_not_come"): _FUTURE,
-    ("roto", "test_how_far_behind"): "tells 0 with records left",
     ("roto", "test_records_after_a_split_are_in_the_children"): "counts each shard's numbers from 1",
     ("roto", "test_sequence_numbers_have_56_digits"): "counts from 1",
     ("roto", "test_the_end_of_a_merged_shard_names_both_parents"): _NO_CHILDREN,

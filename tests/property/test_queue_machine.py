@@ -152,7 +152,7 @@ def test_whatever_happens(first: int) -> None:
 def test_the_storm_reaches_every_corner() -> None:
     """A simulation that reaches nothing proves nothing: each outcome and each way out occurs in these seeds."""
     reached: Counter[str] = Counter()
-    for seed in range(1000, 1300):
+    for seed in range(1000, 1150):
         reached += live(seed)
     wanted = {
         "settled success",
