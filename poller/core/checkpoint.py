@@ -1,6 +1,8 @@
 """How far the position of a shard may go: up to the last record before which everything is resolved (STR-30).
 
 Lanes finish in any order; what they have finished above the mark waits here until the mark gets there (STR-42).
+It waits as runs without a gap: behind a batch that fails for hours millions may be filtered out, and there are
+never more runs than records that are not resolved, whose number is bounded (STR-27).
 """
 
 from collections.abc import Sequence
@@ -14,7 +16,10 @@ class CheckpointTracker:
     def __init__(self) -> None:
         self._low = 0
         self._next = 0
-        self._ahead: dict[int, str] = {}
+        # A run by its first offset: the one behind it, its last sequence number. And by the one behind: the first.
+        self._runs: dict[int, tuple[int, str]] = {}
+        self._begins: dict[int, int] = {}
+        self._ahead = 0
         self._sequence: str | None = None
 
     @property
@@ -30,7 +35,7 @@ class CheckpointTracker:
     @property
     def unresolved(self) -> int:
         """Records that were read and are not resolved."""
-        return self._next - self._low - len(self._ahead)
+        return self._next - self._low - self._ahead
 
     def track(self, count: int) -> None:
         """So many records more were read."""
@@ -47,9 +52,24 @@ class CheckpointTracker:
         if first.offset == before and last.offset - before + 1 == len(records):  # mostly: one lane, in order
             self._low, self._sequence = last.offset + 1, last.sequence
         else:
-            for record in records:
-                self._ahead[record.offset] = record.sequence
-        while (sequence := self._ahead.pop(self._low, None)) is not None:
-            self._low, self._sequence = self._low + 1, sequence
+            self._add(records)
+        if (run := self._runs.pop(self._low, None)) is not None:
+            end, self._sequence = run
+            del self._begins[end]
+            self._ahead -= end - self._low
+            self._low = end
         assert self._low <= self._next, "more was resolved than was read"
         return self._low > before
+
+    def _add(self, records: Sequence[Record]) -> None:
+        """Each joined with the runs that it touches."""
+        runs, begins = self._runs, self._begins
+        self._ahead += len(records)
+        for record in records:
+            begin, sequence = record.offset, record.sequence
+            end = begin + 1
+            if end in runs:
+                end, sequence = runs.pop(end)
+            begin = begins.pop(begin, begin)
+            runs[begin] = end, sequence
+            begins[end] = begin

@@ -1,5 +1,6 @@
 """How far the position may go (STR-30, STR-42)."""
 
+import tracemalloc
 from random import Random
 
 import pytest
@@ -87,3 +88,19 @@ def test_any_order_comes_to_the_same_end() -> None:
             low = next((n for n in range(len(records)) if n not in done), len(records))
             assert (tracker.low, tracker.unresolved, moved) == (low, len(left), low > before)
             assert tracker.sequence == (records[low - 1].sequence if low else None)
+
+
+def test_what_waits_behind_a_record_takes_no_room() -> None:
+    """STR-27: a batch may fail for hours, and millions behind it be filtered out."""
+    first, *others = some_records(*range(100_000))
+    tracker = tracker_of(100_000)
+    tracemalloc.start()
+    try:
+        for start in range(0, len(others), 1_000):
+            tracker.resolve(others[start : start + 1_000])
+        assert tracemalloc.get_traced_memory()[0] < 10_000
+    finally:
+        tracemalloc.stop()
+    assert (tracker.low, tracker.unresolved) == (0, 1)
+    assert tracker.resolve((first,))
+    assert (tracker.sequence, tracker.low, tracker.unresolved) == ("99999", 100_000, 0)
