@@ -103,7 +103,9 @@ def _compiled(patterns: tuple[str, ...], source: SourceKind) -> RecordFilter:
 
 
 def _json(text: str | bytes) -> Any:
-    """The object or array that text is as JSON; None for all other text (FLT-35), and for what is not UTF-8."""
+    """The object or array that text is as JSON; None for all other text (FLT-35), and for bytes that are not UTF-8
+    (FLT-30): left to itself, Python's reader would take UTF-16 too.
+    """
     start = text.lstrip()[:1]
     if start not in _BRACKETS:
         return None
@@ -112,7 +114,7 @@ def _json(text: str | bytes) -> Any:
     except orjson.JSONDecodeError:
         pass
     try:  # JSON may have lone surrogates and numbers beyond any float, which orjson refuses
-        return read_json(text)
+        return read_json(text if isinstance(text, str) else text.decode("utf-8", "surrogatepass"))
     except ValueError:
         return None
 

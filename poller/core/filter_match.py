@@ -169,15 +169,15 @@ def _elements(values: list[Any]) -> Iterator[Any]:
 
 def _undotted(node: Node, fields: dict[str, Any]) -> dict[str, Any]:
     """The fields that the node looks for, `{"a.b": 1, "a": {"c": 2}}` as `{"a": {"b": 1, "c": 2}}` (FLT-26)."""
-    plain: dict[str, Any] = {}
-    for name, _ in node.children:
-        start = f"{name}."
-        within = {key[len(start) :]: value for key, value in fields.items() if key.startswith(start)}
-        if name not in fields:
-            if within:
-                plain[name] = within
-        else:
-            plain[name] = _merged(fields[name], within, 0) if within else fields[name]
+    wanted = {name for name, _ in node.children}
+    plain = {name: fields[name] for name in wanted & fields.keys()}
+    within: dict[str, dict[str, Any]] = {}
+    for key, value in fields.items():
+        name, dot, rest = key.partition(".")
+        if dot and name in wanted:
+            within.setdefault(name, {})[rest] = value
+    for name, found in within.items():
+        plain[name] = _merged(plain[name], found, 0) if name in plain else found
     return plain
 
 

@@ -60,7 +60,7 @@ def pattern_text(value: object) -> str:
         raise ValueError(str(error)) from error
 
 
-def read_json(text: str | bytes) -> Any:
+def read_json(text: str) -> Any:
     """What JSON text stands for. Raises ValueError for any other, and for JSON nested too deeply to be read."""
     try:
         return json.loads(text, parse_constant=_no_constant)

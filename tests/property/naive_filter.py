@@ -37,9 +37,10 @@ def passes_message(patterns: list[dict[str, Any]], record: dict[str, Any]) -> bo
 
 
 def passes_data(patterns: list[dict[str, Any]], view: dict[str, Any]) -> bool:
-    """FLT-36; `view` is the flat one of Kinesis (FLT-31)."""
+    """FLT-36; `view` is the flat one of Kinesis (FLT-31). Data that is no JSON has nothing that can be matched."""
+    value = parsed(b64decode(view["data"]).decode("utf-8", "surrogatepass"))
     return not patterns or any(
-        _data_way(w, view, "data", parsed(b64decode(view["data"]))) for p in patterns for w in _ways(p, "")
+        _data_way(w, {**view, "data": None}, "data", value) for p in patterns for w in _ways(p, "")
     )
 
 

@@ -143,6 +143,7 @@ BODY_PATTERNS = st.recursive(
 @given(st.lists(BODY_PATTERNS, max_size=2), BODIES)
 @example([{"$or": [{"body": ["x"]}, {"body": {"a": [1]}}]}], "x")
 @example([{"body": {"a": [{"exists": False}]}}], "[]")
+@example([{"body": [""]}], "")
 def test_the_matrix_of_bodies(patterns: list[Any], body: str) -> None:
     """FLT-34, FLT-35, and with the same patterns for data FLT-31, FLT-36."""
     patterns = kept(patterns)

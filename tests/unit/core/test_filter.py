@@ -357,3 +357,11 @@ def test_a_wildcard_never_tries_twice() -> None:
     assert not several.passes_message(message("a" * 300_000 + "b"))
     assert not several.passes_message(message("ab" * 150_000))
     assert several.passes_message(message("ab" * 100_000 + "aabaaabc"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-16", "utf-32-le", "utf-32-be", "utf-8-sig"])
+def test_data_in_another_encoding_is_no_json(encoding: str) -> None:
+    """FLT-30, FLT-36: data is UTF-8, and nothing else is guessed."""
+    record = kinesis('{"a":1}'.encode(encoding))
+    assert not kinesis_passes({"data": {"a": [1]}}, record)
+    assert kinesis_passes({"partitionKey": ["k"]}, record)
