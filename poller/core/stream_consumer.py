@@ -260,6 +260,8 @@ class StreamConsumer:
             self._commands.append(gap)
         if records:
             self._take(*reading.new(records), now.mono)
+            if not self._tracker.unresolved:  # nothing is left to hand over, so the work is as far as the reading
+                self._iterator_age = max(0.0, now.wall - records[-1].arrived_at)
         elif reading.tips and not self._tracker.unresolved:
             self._iterator_age = 0.0
         if passing_over and not reading.passing_over:
@@ -269,9 +271,10 @@ class StreamConsumer:
         """Into their lanes (STR-40); those `older` than the start need no function."""
         if not records:
             return
+        unresolved = self._tracker.unresolved
         self._next_offset += len(records)
         self._tracker.track(len(records))
-        self._pages.append((self._next_offset, now))
+        read_to = sequence_value(records[-1].sequence)
         size = sum([record.size for record in records])
         self._budget.take(size)
         self._held_bytes += size
@@ -281,11 +284,14 @@ class StreamConsumer:
         if self._filter is not None:
             records = self._passing(records, self._filter)
         for lane in self._lanes:
+            lane.read_to = read_to
             own = records if len(self._lanes) == 1 else [one for one in records if one.lane == lane.index]
             if own and lane.start is not None:
                 own = self._not_done(lane, own)
             if own:
                 lane.buffer.add(own, now)
+        if self._tracker.unresolved > unresolved:
+            self._pages.append((self._next_offset, now))
 
     def _passing(self, records: list[Record], criteria: RecordFilter) -> list[Record]:
         """BAT-5, FLT-41: the others are done with. No age limit and no failure document hears of them (DST-14)."""

@@ -104,7 +104,7 @@ def _most(lane: Lane, *, complete: bool) -> int | None:
     """How many records the next batch may have at most; None for no bound but the usual ones, 0 for not yet.
 
     What an earlier process had formed is formed again, never larger, and smaller only by what is gone meanwhile
-    (BAT-6); what stands before it ends there. `complete`: there is no more of it than what is here.
+    or filtered out meanwhile (BAT-6); what stands before it ends there. `complete`: no more of it is to come.
     """
     head = lane.head
     if head is None or not (head.first and lane.buffer):
@@ -116,7 +116,7 @@ def _most(lane: Lane, *, complete: bool) -> int | None:
     if numbers[0] > end:
         return None
     count = min(head.count, len([number for number in numbers if number <= end]))
-    return count if complete or count == head.count or numbers[-1] >= end else 0
+    return count if complete or count == head.count or lane.read_to >= end else 0
 
 
 def _inherited(batch: StreamBatch, head: Head) -> StreamBatch:

@@ -14,6 +14,7 @@ class Lane:
     documents are not handed over, the first of them under way; `due` is the monotonic second from which on the
     next batch may be invoked. `guard` is the number of the Save that the next invocation waits for, 0 while that
     Save is not written yet, None when it waits for none. `head` is what an earlier process left to say of a batch.
+    `read_to` is the last sequence number that was read of the shard, whether or not its record came here.
     """
 
     __slots__ = (
@@ -25,6 +26,7 @@ class Lane:
         "head",
         "index",
         "queue",
+        "read_to",
         "running",
         "running_since",
         "sending",
@@ -35,6 +37,7 @@ class Lane:
         """`start` is the sequence number before which an earlier process has resolved all of this lane."""
         self.index = index
         self.start = start
+        self.read_to = 0
         self.buffer = LaneBuffer(batch_size, window)
         self.queue: deque[StreamBatch] = deque()
         self.running: StreamBatch | None = None

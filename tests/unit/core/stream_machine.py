@@ -326,6 +326,12 @@ class Rig:
                 return
         raise AssertionError(f"no {kind.__name__} comes")
 
+    def until_read(self) -> "Rig":
+        """Time passes until the next read is under way."""
+        while not self.reads:
+            self.tick()
+        return self
+
     def rest(self, most: int = 100) -> "Rig":
         """Time passes, with reads that find nothing new, until all that is known is written down."""
         for _ in range(most):

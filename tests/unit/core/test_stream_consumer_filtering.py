@@ -1,6 +1,7 @@
 """A shard's machine and its filter: what does not pass is done with, and the position passes it."""
 
 import base64
+import tracemalloc
 
 import orjson
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from poller.core.messages import Request
 from poller.core.model import JsonObject, SourceKind
 from poller.core.records import TRIM_HORIZON, DiscardReason, after
-from poller.core.stream_messages import Filtered
+from poller.core.stream_messages import Filtered, Invoke
 from tests.unit.core.stream_machine import BOOM, QUEUE, Rig, change, key_in, listing, numbers, wire
 
 HOT = ('{"data":{"heat":[{"numeric":[">",50]}]}}',)
@@ -111,3 +112,48 @@ def test_a_read_that_ends_after_a_stop(request_: Request) -> None:
     rig.bring(cold(1), hot(2), filtered=[1])
     assert rig.runs == []
     assert rig.row.position in [TRIM_HORIZON, after("1")]
+
+
+def test_filtered_records_behind_a_failing_batch_take_no_room() -> None:
+    """STR-27: reading goes on, for hours if need be, and leaves nothing behind but where it has come to."""
+    rig = Rig(filters=HOT)
+    rig.bring(hot(1))
+    for number in range(2, 1_002):
+        if rig.runs:
+            rig.end(BOOM)
+        rig.until_read()
+        if number == 102:
+            tracemalloc.start()
+        rig.bring(cold(number), filtered=[number])
+    room = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert room < 30_000
+    assert rig.machine.gauges().oldest_pending_since == 0.0
+    assert rig.machine.held == 1
+
+
+def test_a_batch_formed_again_does_not_wait_for_what_another_filter_removes() -> None:
+    """BAT-6, FLT-43: reading is past its end, so no more of it comes, however much else does."""
+    rig = Rig(retries=5, guarded=True, batch_size=3)
+    rig.bring(hot(1), hot(2), cold(3))
+    assert rig.row.heads[0].count == 3
+    rig = rig.again(filters=HOT)
+    rig.bring(hot(1), behind=9.0)
+    rig.until_read().bring(hot(2), behind=9.0)
+    assert rig.runs == []
+    rig.until_read().bring(cold(3), filtered=[3], behind=9.0)
+    assert rig.running == [[1, 2]]
+    assert rig.one(Invoke).batch.interrupted == 1
+
+
+def test_the_iterator_age_of_what_nobody_is_handed() -> None:
+    """MET-9, FLT-42: it is that of the last record read; that of an invocation long ago would look like a lag."""
+    rig = Rig(filters=HOT, now=5_000.0)
+    rig.bring(hot(1, at=0.0))
+    rig.end()
+    assert rig.machine.gauges().iterator_age == 5_000.0
+    rig.until_read().bring(cold(2, at=rig.now - 7.0), filtered=[2])
+    assert rig.machine.gauges().iterator_age == 7.0
+    rig.until_read().bring(hot(3, at=rig.now - 5.0))
+    rig.until_read().bring(cold(4, at=rig.now), filtered=[4])
+    assert rig.machine.gauges().iterator_age == 5.0, "there is one that the function has"
