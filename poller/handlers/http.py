@@ -6,10 +6,12 @@ other 4xx                               function error
 408, 407, 3xx, other 5xx, no answer     not invoked
 """
 
+import asyncio
 import io
 import ssl
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Final
 from urllib.request import getproxies_environment, proxy_bypass
 
@@ -58,7 +60,16 @@ class _Request(aiohttp.ClientRequest):
         protocol = conn.protocol
         if protocol is None or protocol.should_close or not protocol.is_connected():
             raise _NothingSent
+        conn.add_callback(partial(_drop_unsent, protocol.transport))
         return await super().send(conn)
+
+
+def _drop_unsent(transport: asyncio.Transport | None) -> None:
+    """A call that is over sends no more of its event: closed in order, a connection stays open, with all that is
+    unsent, until the target reads that or goes away.
+    """
+    if transport is not None and transport.get_write_buffer_size():
+        transport.abort()
 
 
 class HttpHandler:

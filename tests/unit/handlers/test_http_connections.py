@@ -6,12 +6,13 @@ import os
 import sys
 
 import pytest
+from aiohttp.client_proto import ResponseHandler
 
 from poller.core.mapping import EventSourceMapping
 from poller.core.model import NotInvoked, Succeeded
 from poller.errors import ConfigurationError
 from poller.handlers.http import HttpHandler
-from tests.unit.handlers.http_rig import facing, handling, invocation, until
+from tests.unit.handlers.http_rig import GENEROUS, facing, handling, invocation, until
 from tests.unit.handlers.http_server import CERTS, Line, always, target
 
 
@@ -201,6 +202,35 @@ async def test_a_call_that_is_cancelled_closes_its_connection(mapping, begun: by
         hang.set()
         assert await handler.invoke(invocation()) == Succeeded(b"null")
         await until(lambda: serving.closed >= 1)
+
+
+async def test_a_target_that_stops_reading_keeps_no_connection(mapping: EventSourceMapping) -> None:
+    """INV-3: what a call has not sent when it ends is not waited for."""
+    seen: list[int] = []
+
+    def under_way() -> list[ResponseHandler]:
+        assert handler._session is not None
+        return [each for each in handler._session.connector._acquired if each.transport is not None]
+
+    def stuck() -> bool:
+        seen.extend(connection.transport.get_write_buffer_size() for connection in under_way())
+        return len(seen) > 20 and seen[-1] > 0 and len(set(seen[-20:])) == 1
+
+    async def script(line: Line, number: int) -> None:
+        await line.reader.readuntil(b"\r\n\r\n")  # what comes then is left to the sockets, which are soon full
+        await asyncio.Event().wait()
+
+    async with facing(mapping, script) as (_, handler):
+        call = asyncio.create_task(handler.invoke(invocation({"x": "y" * 6_291_448})))
+        await until(stuck)
+        (connection,) = under_way()
+        closed = connection.closed
+        assert closed is not None
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await asyncio.wait({closed}, timeout=GENEROUS)
+        assert closed.done()
 
 
 # --- TLS ---
