@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.acceptance import daemon
-from tests.acceptance.proxy import Away, in_front_of
+from tests.faults.proxy import in_front_of
+from tests.faults.rules import BlackHole, Broken, Rule, Throttle
 
 HANDLERS = """
 async def good(event, context):
@@ -32,8 +33,8 @@ def test_a_minute_without_aws(embedded_aws: str, sqs_client: Any, tmp_path: Path
             seconds = running.metric("process_cpu_seconds_total")
             begin = time.monotonic()
             complaints = []
-            for away in (Away.REFUSED, Away.BLACK_HOLE, Away.BROKEN, Away.THROTTLED):
-                proxy.be(away)
+            for fault in (None, BlackHole(), Broken(), Throttle()):
+                proxy.be(*([] if fault is None else [Rule(fault)]), away=fault is None)
                 end = time.monotonic() + EACH
                 while time.monotonic() < end:  # the outage itself is what is waited for
                     code, text = running.get("/livez")
@@ -43,7 +44,7 @@ def test_a_minute_without_aws(embedded_aws: str, sqs_client: Any, tmp_path: Path
             used = running.metric("process_cpu_seconds_total") - seconds
             lasted = time.monotonic() - begin
             daemon.send(client, queue["url"], [str(n) for n in range(50)])
-            proxy.be(Away.NOT)
+            proxy.be()
             back = time.monotonic()
             daemon.wait_for(lambda: daemon.empty(client, queue["url"]), "the work afterwards")
             resumed = time.monotonic() - back

@@ -9,7 +9,8 @@ import pytest
 
 from tests.acceptance import daemon
 from tests.acceptance import stream_daemon as streams
-from tests.acceptance.proxy import Away, in_front_of
+from tests.faults.proxy import in_front_of
+from tests.faults.rules import BlackHole, Broken, Rule, Throttle
 
 HANDLERS = """
 async def work(event, context):
@@ -218,11 +219,11 @@ def test_aws_away_for_a_while(
         with daemon.running(tmp_path, daemon.environment(proxy.url)) as running:
             running.ready()
             sent = 0
-            for away in (Away.REFUSED, Away.BROKEN, Away.THROTTLED, Away.BLACK_HOLE):
+            for fault in (None, Broken(), Throttle(), BlackHole()):
                 before, began = failed_polls(running), time.monotonic()
-                proxy.be(away)
-                if away is Away.BLACK_HOLE:
-                    daemon.wait_for(lambda: len(proxy._writers) >= 4, "reads that nobody answers")
+                proxy.be(*([] if fault is None else [Rule(fault)]), away=fault is None)
+                if isinstance(fault, BlackHole):
+                    daemon.wait_for(lambda fault=fault: proxy.met(fault) >= 4, "reads that nobody answers")
                 else:
                     daemon.wait_for(lambda before=before: failed_polls(running) >= before + 12, "failures")
                 # 4 shards, each at once and then after pauses of 0.2 s that double
@@ -232,9 +233,9 @@ def test_aws_away_for_a_while(
                 stream.put(names, names)
                 sent += len(names)
                 back = time.monotonic()
-                proxy.be(Away.NOT)
+                proxy.be()
                 wait_for_notes(tmp_path, sent)
-                assert time.monotonic() - back < 5.0, away
+                assert time.monotonic() - back < 5.0, fault
             assert actions(running, "fetch_recovered")
             assert len(running.lines()) < 100, "an outage is told, and does not flood the log"
             running.signal(15)

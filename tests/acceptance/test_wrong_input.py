@@ -13,7 +13,7 @@ import boto3
 import pytest
 
 from tests.acceptance import daemon
-from tests.acceptance.proxy import refusing
+from tests.faults.proxy import refusing
 
 GOOD = """\
 Settings: {Region: us-east-1, State: "memory:", Metrics: {Listen: "127.0.0.1:0"}, ControlApi: {Listen: ""}}
