@@ -38,6 +38,7 @@ from poller.core.messages import (
     Filtered,
     Finished,
     Hold,
+    InvocationOutcome,
     Invoke,
     Invoked,
     LeaseLapsed,
@@ -421,14 +422,17 @@ class QueueConsumer:
                 self._return_unstarted()
             return
         if failed:
-            self._let_go(failed)
+            self._let_go(failed, ran=verdict.outcome is not InvocationOutcome.THROTTLED)
         if self._fifo:
             self._leave_gate(batch.messages, {message.group or "" for message in failed})
 
-    def _let_go(self, failed: tuple[Message, ...]) -> None:
-        """SQS-21: failed messages are left alone, or, with Poller.RetryDelay, told when to come back."""
+    def _let_go(self, failed: tuple[Message, ...], *, ran: bool) -> None:
+        """SQS-21: failed messages are left alone, or, with Poller.RetryDelay, told when to come back.
+
+        Those that never ran are left alone (SQS-23): they had their wait, and the target may have asked for more.
+        """
         policy = self._mapping.poller.retry_delay
-        if policy is not None:
+        if policy is not None and ran:
             current = self._held.newest(failed)
             self._change(current, retry_seconds(current, policy), ReleaseReason.FAILED)
         self._forget(failed)

@@ -6,7 +6,7 @@ import pytest
 
 from poller.core.mapping import PollerSettings, RetryDelay
 from poller.core.messages import ChangeVisibility, Delete, Hold, LeaseLapsed, LetGo, ReleaseReason
-from poller.core.model import FunctionError, Succeeded
+from poller.core.model import FunctionError, Succeeded, Throttled
 from tests.unit.core.machine import Rig, ids, wire, wires
 
 BOOM = FunctionError("Boom", "no")
@@ -163,6 +163,17 @@ def test_a_change_of_visibility_stops_the_heartbeat() -> None:
     rig.end(BOOM)
     assert rig.one(ChangeVisibility).seconds == (1,)
     assert rig.one(LetGo).ids == ("a",)
+
+
+def test_what_never_ran_is_not_hurried_back() -> None:
+    """SQS-23, INV-4: a target that asks for more time than the lease has must not be called again at once, nor
+    receives be counted up to the dead-letter queue meanwhile.
+    """
+    rig = Rig(poller=SLOW_RETRY)
+    rig.bring(*wires("a"))
+    rig.end(Throttled("busy", retry_after=60.0))
+    assert rig.all(ChangeVisibility) == []
+    assert rig.budget.used == 0
 
 
 @pytest.mark.parametrize("heartbeat", [False, True])
