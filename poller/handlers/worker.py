@@ -45,8 +45,8 @@ def main() -> None:
     requests, answers, lifeline = (int(text) for text in sys.argv[1:4])
     for descriptor in (requests, answers, lifeline):
         os.set_inheritable(descriptor, False)
-    # What the function forks must neither answer nor keep us from being seen to have ended.
-    os.register_at_fork(after_in_child=lambda: _close(requests, answers, lifeline))
+    # What the function forks, and what may even return from it a second time, must neither answer nor be asked.
+    os.register_at_fork(after_in_child=lambda: _to_nowhere(requests, answers, lifeline))
     _thread.start_new_thread(_end_with, (lifeline,))
     # The end is decided by the poller, also where Ctrl-C or a service manager's stop reach all processes. Not
     # SIG_IGN, which the function's own child processes would inherit.
@@ -156,10 +156,12 @@ def _end_with(lifeline: int) -> None:
     os._exit(1)
 
 
-def _close(*descriptors: int) -> None:
+def _to_nowhere(*descriptors: int) -> None:
+    """Not closed: a file that is opened later would have such a number, and be written to."""
+    nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     for descriptor in descriptors:
-        with contextlib.suppress(OSError):
-            os.close(descriptor)
+        os.dup2(nowhere, descriptor, inheritable=False)
+    os.close(nowhere)
 
 
 def _stay(_number: int, _frame: Any) -> None:

@@ -71,9 +71,9 @@ async def main(crashes: int) -> int:
             with daemon.running(folder, daemon.environment(url)) as running:
                 running.ready()
                 pid = running.process.pid
-                await asyncio.to_thread(work, client, queue["url"], folder, 0, crashes // 10)
+                await asyncio.to_thread(work, client, queue["url"], folder, 0, crashes // 2)
                 before, begun = settled(pid), time.monotonic()
-                await asyncio.to_thread(work, client, queue["url"], folder, crashes // 10, crashes)
+                await asyncio.to_thread(work, client, queue["url"], folder, crashes // 2, crashes)
                 seconds, after = time.monotonic() - begun, settled(pid)
                 failed = running.metric("esm_invocations_total", outcome="error")
                 running.signal(15)
@@ -83,7 +83,7 @@ async def main(crashes: int) -> int:
     missing = crashes - len(set(done))
     print(f"{crashes} messages, {failed:g} crashes, {missing} missing, {len(done)} done, exit code {code}")
     print(
-        f"{(crashes - crashes // 10) / seconds:.1f} crashes a second, each with a new worker and a second delivery"
+        f"{(crashes - crashes // 2) / seconds:.1f} crashes a second, each with a new worker and a second delivery"
     )
     print(f"before {before}\nafter  {after}")
     workers = after["processes"] - before["processes"]

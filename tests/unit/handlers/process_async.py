@@ -51,6 +51,21 @@ def fork(event, context):
     return child.exitcode
 
 
+def return_twice(event, context):
+    if os.fork() == 0:
+        return "the fork"
+    os.wait()
+    return "the worker"
+
+
+def show_pipes(event, context):
+    """The pipes that a program of the function's has been given, beside its standard input and output."""
+    script = "for end in /proc/self/fd/*; do readlink $end; done | grep -c pipe:"
+    return subprocess.run(
+        ["sh", "-c", script], close_fds=False, stdout=subprocess.PIPE, check=False
+    ).stdout.decode()
+
+
 def stop_child(event, context):
     """Whether a child process of the function's ends by SIGTERM, as everywhere."""
     child = subprocess.Popen(["sleep", "600"])

@@ -144,6 +144,35 @@ async def test_what_it_says_after_its_answer_does_not_answer_the_next_request(sh
     assert await child.ask(b"second\n") == OutOfTurn(unread=True)
 
 
+@pytest.mark.parametrize("script", ["echo ready; cat", "printf rea; cat"])
+async def test_a_greeting_that_the_event_loop_has_not_heard_yet(shell, script: str):
+    """The loop is blocked until the greeting is there and the beginning of the request was read."""
+    child = await shell(f"sleep 0.05; {script}")
+    task = asyncio.create_task(child.ask(b"{}\n"))
+
+    def block() -> None:
+        deadline = time.monotonic() + 30
+        while not child._requests.taken:
+            assert time.monotonic() < deadline
+
+    asyncio.get_running_loop().call_soon(block)
+    assert await task == OutOfTurn(unread=True)
+
+
+async def test_a_line_before_the_last_bytes_were_read(shell):
+    child = await shell("head -c 7 >/dev/null; sleep 0.05; echo early; sleep 600")
+    assert await child.ask(b'{"n": 1}\n') == OutOfTurn(unread=True)
+
+
+async def test_a_second_line_in_the_moment_of_the_first(shell):
+    child = await shell("read -r line; sleep 600")
+    task = asyncio.create_task(child.ask(b"{}\n"))
+    await until(lambda: child._requests._asked > 0 and not child._requests.unread, "the request to be read")
+    child._hear(b"one\n")
+    child._hear(b"two\n")
+    assert await task == OutOfTurn(unread=False)
+
+
 async def test_who_speaks_unasked_is_ended(shell):
     child = await shell("read -r line; echo one; sleep 0.01; echo two; exec cat")
     assert await child.ask(b"x\n") == b"one"

@@ -176,6 +176,17 @@ async def test_what_it_forks_cannot_answer_and_ends_with_it(handler):
     assert await result(one) == 0
 
 
+async def test_a_fork_that_returns_from_the_function_too_does_not_answer(handler):
+    one = await handler(f"{ASYNC}:return_twice")
+    for _ in range(2):
+        assert await result(one) == "the worker"
+
+
+async def test_its_own_programs_get_none_of_our_pipes(handler):
+    """Their standard output and error, and nothing else."""
+    assert await result(await handler(f"{ASYNC}:show_pipes")) == "2\n"
+
+
 async def test_its_own_children_are_ended_as_everywhere_and_with_the_worker(handler):
     assert await result(await handler(f"{ASYNC}:stop_child")) == -signal.SIGTERM
     one = await handler(f"{ASYNC}:offspring")
