@@ -13,6 +13,7 @@ import orjson
 
 from poller.core.mapping import SourceArn
 from poller.core.model import JsonObject, Message
+from poller.core.wire_text import text_of
 
 EVENT_LIMIT: Final = 6_291_456
 """The most bytes that one serialised event may have (BAT-2)."""
@@ -33,7 +34,7 @@ _new_message: Final[Callable[[], Any]] = partial(object.__new__, Message)
 
 
 def make_messages(
-    wires: Iterable[JsonObject], arn: SourceArn, null_md5: bool, lease_until: float, received_at: float
+    wires: Iterable[Any], arn: SourceArn, null_md5: bool, lease_until: float, received_at: float
 ) -> list[Message]:
     """The messages of one receive, made ready for batches, each with its event record (SQS-40 to SQS-45).
 
@@ -44,8 +45,9 @@ def make_messages(
 
     A message whose MessageId or ReceiptHandle is missing, empty or no string is left out: such a thing can neither
     be named by a function nor deleted, so it stays with its visibility timeout. Nothing else makes a message
-    unusable: a receive count that cannot be read is 1, a send time 0. Only a FIFO queue has groups; on a standard
-    queue MessageGroupId marks a tenant and holds nothing back (FIFO-12).
+    unusable: a receive count that cannot be read is 1, a send time 0, and what stands in the place of a text is
+    shown as JSON. Only a FIFO queue has groups; on a standard queue MessageGroupId marks a tenant and holds
+    nothing back (FIFO-12).
 
     One function for all of a receive, because here every call counts ten times.
     """
@@ -54,40 +56,44 @@ def make_messages(
     for wire in wires:
         try:
             identifier, receipt, body, md5_of_body, attributes = _usual(wire)
-        except KeyError:
+            more = len(wire) > _USUALLY  # most messages have the usual five fields and no other
+        except (KeyError, TypeError):
+            if not isinstance(wire, dict):
+                continue
             identifier, receipt, body, md5_of_body, attributes = map(wire.get, _USUAL)
+            more = True
         try:
-            _join((identifier, receipt, *attributes.values()))  # the quickest way to see that all are strings
+            _join(
+                (identifier, receipt, md5_of_body, *attributes.values())
+            )  # the quickest way to see that all are strings
             count = attributes["ApproximateReceiveCount"]
             sent_at = int(attributes["SentTimestamp"]) / 1000
-            usual = "SqsManagedSseEnabled" not in attributes and sent_at >= 0
+            usual = "SqsManagedSseEnabled" not in attributes and sent_at >= 0 and type(body) is str
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
             usual, count, sent_at = False, None, 0.0
         if not usual:
             if not (isinstance(identifier, str) and isinstance(receipt, str)):
                 continue
-            attributes = _system_attributes(attributes)
+            body, md5_of_body, attributes = text_of(body), text_of(md5_of_body), _system_attributes(attributes)
             count = attributes.get("ApproximateReceiveCount")
             sent_at = _seconds(attributes.get("SentTimestamp"))
         if not (identifier and receipt):
             continue
-        # most messages have the usual five fields and no other
-        more = len(wire) > _USUALLY
         sent = wire.get("MessageAttributes") if more else None
         record = {
             "messageId": identifier,
             "receiptHandle": receipt,
-            "body": body or "",
+            "body": body,
             "attributes": attributes,
             "messageAttributes": _message_attributes(sent) if sent else {},
-            "md5OfBody": md5_of_body or "",
+            "md5OfBody": md5_of_body,
             "eventSource": "aws:sqs",
             "eventSourceARN": source_arn,
             "awsRegion": region,
         }
         md5 = wire.get("MD5OfMessageAttributes") if more else None
         if md5 or null_md5:
-            record["md5OfMessageAttributes"] = md5 or None
+            record["md5OfMessageAttributes"] = text_of(md5) or None
         try:
             size = len(orjson.dumps(record))
         except orjson.JSONEncodeError:
@@ -140,7 +146,7 @@ def _system_attributes(attributes: Any) -> JsonObject:
         return {}
     # SqsManagedSseEnabled is a flag of the queue, which AWS keeps from functions (SQS-42).
     return {
-        name: value if isinstance(value, str) else str(value)
+        name: text_of(value)
         for name, value in attributes.items()
         if value is not None and name != "SqsManagedSseEnabled"
     }
@@ -154,10 +160,10 @@ def _message_attributes(attributes: Any) -> JsonObject:
 
 
 def _message_attribute(entry: JsonObject) -> JsonObject:
-    kind = str(entry.get("DataType", "String"))
+    kind = text_of(entry.get("DataType")) or "String"
     wire_key, key = ("BinaryValue", "binaryValue") if kind.startswith("Binary") else ("StringValue", "stringValue")
     value = entry.get(wire_key)
-    return ({} if value is None else {key: value}) | {
+    return ({} if value is None else {key: text_of(value)}) | {
         "stringListValues": [],
         "binaryListValues": [],
         "dataType": kind,

@@ -14,7 +14,7 @@ import orjson
 
 from poller.core.fact import fact
 from poller.core.model import JsonObject
-from poller.core.stream_payload import nested_too_deeply
+from poller.core.wire_text import nested_too_deeply
 
 
 @fact

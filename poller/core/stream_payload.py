@@ -18,6 +18,7 @@ from poller.core.mapping import EventSourceMapping, SourceArn
 from poller.core.model import JsonObject, SourceKind
 from poller.core.payload import EVENT_LIMIT, record_size, serialise
 from poller.core.records import Record, StreamBatch, WindowCall
+from poller.core.wire_text import json_text, nested_too_deeply, text_of
 
 FIRST_SEQUENCE: Final = "0"
 """Before every sequence number that a source gives."""
@@ -27,7 +28,6 @@ UNKNOWN_ARRIVAL: Final = 250_000_000_000.0
 and milliseconds do not pass for seconds."""
 
 _SEQUENCE_DIGITS: Final = 129  # the longest that Kinesis has
-_LEVELS: Final = 200  # orjson takes 254, of which the event needs some; an item of DynamoDB has at most 32
 
 _kinesis_fields: Final = itemgetter("SequenceNumber", "PartitionKey", "Data", "ApproximateArrivalTimestamp")
 # Record(*fields) without the function in Python that a NamedTuple has for it
@@ -101,20 +101,6 @@ def iso_seconds(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def nested_too_deeply(value: object) -> bool:
-    """Whether this has more levels than can be relied on to be written as JSON, in an event or a row."""
-    level = [value]
-    for _ in range(_LEVELS):
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer if isinstance(outer, list) else ())
-        ]
-        if not level:
-            return False
-    return True
-
-
 def invoke_identity_arn(arn: SourceArn) -> str:
     """What Kinesis records have as invokeIdentityArn (KIN-3).
 
@@ -156,7 +142,7 @@ def _kinesis_records(
             key, data = given.get("PartitionKey"), given.get("Data")
         if not usual or len(sequence) > _SEQUENCE_DIGITS:
             sequence, arrived_at = _sequence(sequence, previous), _arrival(arrived_at, before)
-            key, data = _text(key), _text(data)
+            key, data = text_of(key), text_of(data)
             source = {"PartitionKey": key, "Data": data}
         previous, before = sequence, arrived_at
         try:
@@ -211,9 +197,9 @@ def _dynamodb_records(wires: Sequence[Any], arn: SourceArn, lanes: int, first_of
         if None in shown.values():  # an image that is not there is no key, however a server puts it (DDB-3)
             shown = {name: value for name, value in shown.items() if value is not None}
         record = {
-            "eventID": _text(given.get("eventID")),
-            "eventName": _text(given.get("eventName")),
-            "eventVersion": _text(given.get("eventVersion")) or "1.1",
+            "eventID": text_of(given.get("eventID")),
+            "eventName": text_of(given.get("eventName")),
+            "eventVersion": text_of(given.get("eventVersion")) or "1.1",
             "eventSource": "aws:dynamodb",
             "awsRegion": region,
             "dynamodb": shown,
@@ -222,8 +208,8 @@ def _dynamodb_records(wires: Sequence[Any], arn: SourceArn, lanes: int, first_of
         identity = given.get("userIdentity")
         if isinstance(identity, dict):
             record["userIdentity"] = {
-                "type": _text(identity.get("Type", identity.get("type"))),
-                "principalId": _text(identity.get("PrincipalId", identity.get("principalId"))),
+                "type": text_of(identity.get("Type", identity.get("type"))),
+                "principalId": text_of(identity.get("PrincipalId", identity.get("principalId"))),
             }
         try:
             size = len(orjson.dumps(record))
@@ -237,7 +223,7 @@ def _dynamodb_records(wires: Sequence[Any], arn: SourceArn, lanes: int, first_of
             else:
                 size = record_size(record)
         if lanes > 1:
-            lane = lane_of(_json_text(change.get("Keys")), lanes)
+            lane = lane_of(json_text(change.get("Keys")), lanes)
         records.append(_record((sequence, offset, lane, before, size, record)))
     return records
 
@@ -258,23 +244,6 @@ def _arrival(given: object, before: float) -> float:
     except (OverflowError, TypeError, ValueError):
         return before
     return at if 0 < at < UNKNOWN_ARRIVAL else before
-
-
-def _text(value: object) -> str:
-    """A field of text. What is missing is empty, and anything else is shown as the JSON that came."""
-    if isinstance(value, str):
-        return value
-    return "" if value is None else _json_text(value)
-
-
-def _json_text(value: object) -> str:
-    """JSON that is the same in whatever order the attributes of an object came (STR-40)."""
-    try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
-    except orjson.JSONEncodeError:
-        if nested_too_deeply(value):
-            return ""
-        return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def _event(records: list[JsonObject], call: WindowCall | None, arn: SourceArn, shard_id: str) -> JsonObject:
