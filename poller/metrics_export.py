@@ -14,6 +14,7 @@ from prometheus_client.metrics_core import (
     Metric,
 )
 
+from poller.core.mapping_targets import told
 from poller.core.model import Instant
 from poller.core.stream_gauges import StreamGauges
 from poller.metrics_numbers import Histogram
@@ -55,7 +56,8 @@ def mapping_families(mappings: Iterable[MappingStats], now: Instant) -> Iterator
         "esm_mapping_info", "What the mapping is.", labels=[*_MAPPING, "uuid", "function", "source_arn"]
     )
     for stats, labels, _ in rows:
-        info.add_metric([*labels, stats.mapping.uuid, stats.mapping.function_name, stats.mapping.arn.text], 1)
+        mapping = stats.mapping
+        info.add_metric([*labels, mapping.uuid, told(mapping.function_name), mapping.arn.text], 1)
     yield info
 
 

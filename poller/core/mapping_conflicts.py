@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from poller.core.mapping import EventSourceMapping
 from poller.core.mapping_shapes import FieldProblem
-from poller.core.mapping_targets import function_reference
+from poller.core.mapping_targets import function_reference, told
 from poller.core.model import SourceKind
 
 
@@ -34,7 +34,7 @@ def find_conflicts(mappings: Sequence[EventSourceMapping]) -> tuple[FieldProblem
 
 
 def _exists(mapping: EventSourceMapping, uuid: str) -> str:
-    arn, function = mapping.arn.text, mapping.function_name
+    arn, function = mapping.arn.text, told(mapping.function_name)
     if mapping.source is SourceKind.SQS:
         which = f'An event source mapping with SQS arn (" {arn} ") and function (" {function} ") already exists.'
     else:

@@ -4,6 +4,7 @@ Ranges and applicability are CFG-1 to CFG-25, the rules across fields CFG-30 to 
 only streams have is judged in mapping_streams.py.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
@@ -40,6 +41,7 @@ _KINESIS = frozenset({SourceKind.KINESIS})
 _NONE: frozenset[SourceKind] = frozenset()
 
 _METRICS = ("EventCount", "ErrorCount", "KafkaMetrics")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 MAX_RETRY_DELAY = 43_200  # seconds: SQS keeps a message invisible for 12 hours at most
 
 
@@ -117,6 +119,14 @@ def _endpoint(value: object, path: Path) -> Iterator[FieldProblem]:
         yield FieldProblem(path, "InvalidParameterValueException", wrong)
 
 
+def _secret_variable(value: object, path: Path) -> Iterator[FieldProblem]:
+    """What it holds is not repeated: who writes `${NAME}` in place of the name has written the secret itself."""
+    if not isinstance(value, str) or _VARIABLE.fullmatch(value) is None:
+        message = "this is not the name of an environment variable"
+        advice = "allowed: the name alone, such as HOOK_SECRET, without ${ }, and never the secret itself"
+        yield FieldProblem(path, "ValidationException", message, advice)
+
+
 _PATTERN = {"type": ["object", "string"]}
 _FILTERS = map_of({"Filters": list_of(map_of({"Pattern": _PATTERN}, required=("Pattern",)), 10)})
 _TAG = {"type": "string", "maxLength": 256}
@@ -149,7 +159,7 @@ FIELDS: Mapping[str, Field] = {
                 "TimeoutInSeconds": seconds(1, 900),
                 "Concurrency": whole(1, 1_000),
                 "EndpointUrl": Shape(_endpoint, matching(ENDPOINT)),
-                "HmacSecretVariable": text(r"[A-Za-z_][A-Za-z0-9_]{0,127}", "the name of an environment variable"),
+                "HmacSecretVariable": Shape(_secret_variable, matching(_VARIABLE.pattern)),
                 "RecycleAfter": whole(1, 1_000_000_000),
             }
         ),

@@ -102,11 +102,9 @@ def parse_target(value: object, path: Path = ("FunctionName",)) -> Target | Fiel
         return wrong_type(path, value, "text", _FORMS)
     if len(value) > _LONGEST:
         limit = f"Member must have length less than or equal to {_LONGEST}"
-        return violation(path, value, limit, f"write {_FORMS}")
+        return violation(path, told(value), limit, f"write {_FORMS}")
     if not value.isprintable():  # messages and the failure documents repeat it
-        return invalid(
-            path, f"{quote(value)} holds a line break or another control character", "write it on one line"
-        )
+        return invalid(path, "this holds a line break or another control character", "write it on one line")
     form, colon, rest = value.partition(":")
     match form if colon else "":
         case "python":
@@ -121,6 +119,13 @@ def parse_target(value: object, path: Path = ("FunctionName",)) -> Target | Fiel
             return FieldProblem(path, "InvalidParameterValueException", wrong) if wrong else HttpTarget(value)
         case _:
             return _lambda(value, path)
+
+
+def told(reference: str) -> str:
+    """A FunctionName as messages, metrics and the status may show it: a URL without its query, which may hold a
+    secret.
+    """
+    return reference.partition("?")[0] if reference.startswith(("http://", "https://")) else reference
 
 
 def _is_python(reference: str, *, nameless: bool) -> bool:

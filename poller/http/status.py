@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
+from poller.core.mapping_targets import told
 from poller.core.model import Instant, JsonObject, QueueGauges
 from poller.core.stream_gauges import NO_STREAM_GAUGES, StreamGauges
 from poller.http import answers
@@ -37,7 +38,7 @@ def mapping_status(stats: MappingStats, now: Instant) -> JsonObject:
         "finished": stats.finished,
         "source": mapping.source.value,
         "source_arn": mapping.arn.text,
-        "function": mapping.function_name,
+        "function": told(mapping.function_name),
         "in_per_second": round(stats.rate.per_second(now.mono), 1),
         "oldest_pending_seconds": 0.0 if since is None else round(max(0.0, now.mono - since), 3),
         "in_flight": gauges.in_flight_messages,

@@ -320,6 +320,16 @@ def test_a_stream_whose_machines_cannot_be_read_now_is_shown_as_nothing():
     assert value(metrics, "esm_shards", mapping="clicks", source="kinesis", state="reading") == 0
 
 
+def test_info_leaves_out_the_query_of_a_url():
+    """It may hold a secret."""
+    metrics = make_metrics()
+    mapping = replace(make_mapping(), function_name="https://h/x?key=hunter2")
+    metrics.add(mapping, no_gauges)
+
+    (info,) = families(metrics)["esm_mapping_info"].samples
+    assert info.labels["function"] == "https://h/x"
+
+
 def test_info_joins_what_would_be_too_much_on_every_series():
     metrics = make_metrics()
     mapping = make_mapping()

@@ -437,6 +437,14 @@ def test_a_handler_must_be_done_before_its_messages_come_back(
     assert visibility_conflict(visibility, beating) is None
 
 
+def test_one_url_twice() -> None:
+    """CFG-51: its query may hold a secret, and is not repeated."""
+    url = "https://h/x?key=hunter2"
+    (problem,) = find_conflicts([valid(Name="a", FunctionName=url), valid(Name="b", FunctionName=url)])
+    assert '(" https://h/x ")' in problem.detail
+    assert "hunter2" not in problem.detail
+
+
 def test_one_queue_with_one_function_twice() -> None:
     """CFG-51: AWS's sentence with the id of the first."""
     first, other, again = valid(Name="a"), valid(Name="b", FunctionName="python:x:y"), valid(Name="c")

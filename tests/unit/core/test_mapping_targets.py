@@ -15,6 +15,7 @@ from poller.core.mapping_targets import (
     PythonTarget,
     Target,
     parse_target,
+    told,
 )
 
 QUEUE = "arn:aws:sqs:eu-west-1:123456789012:orders"
@@ -116,6 +117,8 @@ def test_a_command_line_is_taken_apart_as_a_shell_does() -> None:
         ("exec:a\nb", "holds a line break or another control character; write it on one line."),
         ("exec:a\0b", "holds a line break or another control character"),
         ("https://a\x1b", "holds a line break or another control character"),
+        ("https://h/x?key=hunter2\n", "holds a line break or another control character"),
+        (f"https://h/?key=hunter2{'x' * 4_096}", "Member must have length less than or equal to 4096"),
         ("python:\ud83d:b", "holds a line break or another control character"),
         ("http:x", "this is not the URL of an endpoint; allowed: http:// or https:// with a host"),
         ("http://", "this is not the URL of an endpoint"),
@@ -207,6 +210,22 @@ def test_settings_that_only_some_targets_have(target: str, field: str, value: An
 def test_a_wrong_target_is_told_once() -> None:
     """CFG-2: what may stand beside it is asked when it is known."""
     assert only_problem("python:x", Handler={"RecycleAfter": 5}).path == ("FunctionName",)
+
+
+@pytest.mark.parametrize("value", ["hunter2-", "hunter2 ", 7, "", "x" * 129])
+def test_the_name_of_a_secret_may_be_the_secret(value: Any) -> None:
+    """CFG-2: what `${HOOK_SECRET}` came to is not repeated."""
+    problem = only_problem("https://h", Handler={"HmacSecretVariable": value})
+    assert problem.path == ("Handler", "HmacSecretVariable")
+    assert "this is not the name of an environment variable" in problem.detail
+    assert "hunter2" not in problem.detail
+
+
+@pytest.mark.parametrize("reference", ["python:a:b", "process:a:b", "exec:./a?b", "https://h/a", "shop:1", FULL])
+def test_what_is_told_of_a_target(reference: str) -> None:
+    """CFG-2: the query of a URL may hold a secret."""
+    assert told(reference) == reference
+    assert told("https://h/a?key=hunter2") == "https://h/a"
 
 
 @pytest.mark.parametrize(

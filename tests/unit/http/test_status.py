@@ -1,5 +1,7 @@
 """/v1/mappings: what it tells, and to whom."""
 
+from dataclasses import replace
+
 import aiohttp
 import pytest
 
@@ -45,6 +47,13 @@ async def ask(metrics, address=LOCAL, method="GET", path="/v1/mappings", **heade
             return answer.status, await (answer.json() if answer.status == 200 else answer.text()), answer.headers
     finally:
         await running.close()
+
+
+async def test_the_query_of_a_url_is_not_shown(metrics):
+    """It may hold a secret."""
+    metrics.add(replace(make_mapping(), function_name="https://h/x?key=hunter2"), lambda: NO_GAUGES)
+    _, body, _ = await ask(metrics)
+    assert body["mappings"][0]["function"] == "https://h/x"
 
 
 async def test_a_new_mapping_is_shown_with_all_its_fields(metrics):
