@@ -2,10 +2,14 @@
 mapping_targets.py.
 """
 
+import re
 from hashlib import sha256
 from urllib.parse import urlsplit
 from uuid import UUID
 
+_NUMBERS = re.compile(r"\d{1,9}(\.\d{1,9}){3}", re.ASCII)
+_LABEL = r"[A-Za-z0-9_\x80-\U0010ffff-]{1,63}"
+_HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
 ENDPOINT = r"[hH][tT][tT][pP][sS]?://[^\s?#]+"  # as schemas tell it
 
 
@@ -22,13 +26,22 @@ def url_problem(value: str, *, query: bool = False) -> str | None:
         return f"this is not a URL; {wanted}"
     if url.username is not None or url.password is not None:
         return f"the URL holds a user name or password, which have no place in a configuration; {wanted}"
-    if url.scheme not in {"http", "https"} or not host or not value.isprintable() or " " in value:
+    if url.scheme not in {"http", "https"} or not _is_host(host or "") or not value.isprintable() or " " in value:
         return f"this is not the URL of an endpoint; {wanted}"
     if not query and (url.query or url.fragment):
         return f"the URL of an endpoint has neither query nor fragment; {wanted}"
     if url.fragment:
         return f"the URL of a target has no fragment; {wanted}"
     return None
+
+
+def _is_host(host: str) -> bool:
+    """Whether somebody could be there: an address, which `urlsplit` has judged if it is in brackets, or a name."""
+    if ":" in host:
+        return True
+    if _NUMBERS.fullmatch(host):
+        return all(int(number) < 256 for number in host.split("."))
+    return _HOST.fullmatch(host) is not None
 
 
 def mapping_uuid(name: str, source: str, function_name: str) -> str:
