@@ -225,7 +225,8 @@ class _Reading:
         return _Value(wrong=wrong[0]) if wrong else _Value(filled)
 
     def _note(self, sentence: str, node: yaml.Node, path: Path) -> None:
-        self.document.problems.append(Problem(sentence, node.start_mark.line + 1, None, path))
+        place = tuple(part for part in path if part != "<<")
+        self.document.problems.append(Problem(sentence, node.start_mark.line + 1, None, place))
 
 
 def _untagged(node: yaml.Node) -> yaml.Node:

@@ -142,6 +142,12 @@ def test_aliases_and_merged_maps() -> None:
     assert [problem.line for problem in document("a: 1\nb: {<<: [{}, 7]}").problems] == [2]
 
 
+def test_a_problem_in_a_merged_map_is_that_of_the_field() -> None:
+    """Else the field would be missing as well."""
+    result = document("a: &a {x: '${NOPE}'}\nb: {<<: *a}\n")
+    assert [problem.path for problem in result.problems] == [("a", "x"), ("b", "x")]
+
+
 def test_json_is_yaml_also_with_tabs() -> None:
     assert value('{\n\t"a": [1, 2.5, true, null, "\\u00e9\\/"],\n\t"b": {}\n}') == {
         "a": [1, 2.5, True, None, "é/"],
