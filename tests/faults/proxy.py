@@ -92,26 +92,24 @@ class Proxy:
         """How many requests have met this fault."""
         return sum(count for (name, _), count in self.faults.copy().items() if name == rules.name_of(fault))
 
-    def be(self, *each: Rule, seed: int = 0, away: bool = False) -> None:
-        """From now on these rules count, from the first request on; all open connections are cut. Without any rule
-        it is a plain proxy; `away`: nobody listens.
+    def be(self, *each: Rule, seed: int = 0, away: bool = False, cut: bool = True) -> None:
+        """From now on these rules count, from the first request on. Without any rule it is a plain proxy; `away`:
+        nobody listens. Open connections are cut, unless they are to live on and meet the rules themselves.
         """
         plan = Plan(each, seed)
-        asyncio.run_coroutine_threadsafe(self._be(plan, away=away), self._loop).result(30)
+        asyncio.run_coroutine_threadsafe(self._be(plan, away=away, cut=cut or away), self._loop).result(30)
 
-    async def _be(self, plan: Plan, *, away: bool) -> None:
+    async def _be(self, plan: Plan, *, away: bool, cut: bool) -> None:
         self._plan = plan
         self._nth.clear()
-        if self._server is not None:
+        if self._server is not None and cut:
             self._server.close()
             self._server = None
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        if not away:
-            self._server = await asyncio.start_server(
-                self._accept, "127.0.0.1", self.port, limit=_LONGEST_HEAD, start_serving=True
-            )
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._server is None and not away:
+            self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, limit=_LONGEST_HEAD)
             self.port = self._server.sockets[0].getsockname()[1]
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
