@@ -72,11 +72,8 @@ def _serve(hello: dict[str, Any], asked: BinaryIO, told: BinaryIO) -> None:
     _say(told, b"R", b"")
     # not `for line in asked`: that would read ahead
     while line := asked.readline():
-        kind, rest = function.call(json.loads(line))
-        with contextlib.suppress(Exception):  # the function may have put anything in its place
-            sys.stdout.flush()
-        _say(told, kind, rest)
-        del line, kind, rest  # an idle worker keeps no batch
+        _say(told, *function.call(json.loads(line)))
+        del line  # an idle worker keeps no batch
 
 
 class Function:
@@ -128,7 +125,9 @@ async def _wait(result: Awaitable[Any]) -> Any:
 
 def _error(kind: str, message: str, told: str, place: str, trace: str) -> bytes:
     fields = {"type": kind, "message": message, "told": told, "place": place, "trace": trace}
-    return json.dumps(fields).encode()
+    # a traceback quotes what the function was given, and half an emoji is no text to the other side
+    clean = {name: text.encode("utf-8", "replace").decode() for name, text in fields.items()}
+    return json.dumps(clean).encode()
 
 
 def _trace(error: BaseException) -> str:

@@ -79,6 +79,11 @@ async def end_async(event, context):
     end(event, context)
 
 
+def last_words(event, context):
+    print("about to end")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def chatter(event, context):
     print("printed")
     print("to standard error", file=sys.stderr)

@@ -305,7 +305,7 @@ async def test_a_slow_start_is_waited_for_but_not_into_the_time_of_the_function(
     """The call is not invoked instead of timed out, and its child serves the next one."""
     world = World(size=1)
     world.gate.clear()
-    result = await answered(world.call(seconds=0.02))
+    result = await asyncio.wait_for(world.call(seconds=0.02), 10)
     assert result == NotInvoked("the worker is still starting")
     again = world.call()
     await settle()

@@ -170,6 +170,13 @@ async def test_what_it_prints_is_passed_on_and_never_an_answer(handler, caplog: 
     assert lines == [f"orders: {line}" for line in once] * 2
 
 
+async def test_what_it_printed_before_its_end_is_told(handler, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO, logger="poller")
+    assert isinstance(await (await handler("last_words")).invoke(call()), FunctionError)
+    lines = [record.getMessage() for record in caplog.records if record.action == "handler_output"]
+    assert lines == ["orders: about to end"]
+
+
 async def test_what_it_forks_cannot_answer_and_ends_with_it(handler):
     one = await handler(f"{ASYNC}:fork")
     assert await result(one) == 0
