@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from poller.core.model import FunctionError, NotInvoked, Succeeded, Throttled
-from poller.handlers.python import RESPONSE_LIMIT
+from poller.handlers.callables import RESPONSE_LIMIT
 from poller.ports import Handler, Invocation
 from tests.contract.targets import KITS, Kit
 

@@ -170,7 +170,8 @@ async def test_what_it_prints_is_passed_on_and_never_an_answer(handler, caplog: 
     assert lines == [f"orders: {line}" for line in once] * 2
 
 
-async def test_what_it_printed_before_its_end_is_told(handler, caplog: pytest.LogCaptureFixture):
+async def test_what_it_printed_before_its_end_is_told(handler, caplog, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     caplog.set_level(logging.INFO, logger="poller")
     assert isinstance(await (await handler("last_words")).invoke(call()), FunctionError)
     lines = [record.getMessage() for record in caplog.records if record.action == "handler_output"]
