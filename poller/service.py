@@ -239,7 +239,7 @@ class Service:
         await _ended(draining)
 
     async def stop(self) -> int:
-        """Stops everything within the shutdown timeout; the number of messages that were abandoned, ever.
+        """Stops everything within the shutdown timeout; the number of messages that it abandoned.
 
         Cancelled, it stops at once, and leaves nothing running either.
         """
@@ -260,7 +260,8 @@ class Service:
             return  # removed by two at once
         del self.coordinators[name]
         self.metrics.remove(coordinator.stats)
-        self.abandoned += coordinator.abandoned
+        if not self._running:  # what a removal or a change abandoned was told then, and is no part of the end
+            self.abandoned += coordinator.abandoned
         dispatcher, heartbeat = self._dispatchers.pop(name), self._heartbeats.pop(name, None)
         await dispatcher.close(DISPATCHER_GRACE)
         if heartbeat is not None:

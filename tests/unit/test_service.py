@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from poller import service as module
 from poller.core.mapping import EventSourceMapping
+from poller.core.mapping_changes import Changes
 from poller.core.messages import Request
 from poller.core.model import SourceProblem
 from poller.errors import ConfigurationError, SourceError
@@ -291,6 +292,25 @@ async def test_deaf_handlers_of_several_mappings_get_their_grace_together(monkey
         async with asyncio.timeout(DEADLINE):
             assert await service.stop() == 2
             assert await service.stop() == 2
+
+
+async def test_what_a_change_abandoned_is_no_failure_of_a_later_stop():
+    """API-8: it was told when it happened, perhaps weeks ago."""
+    called = asyncio.Event()
+
+    async def handler(event: Any, context: Any) -> None:
+        called.set()
+        await asyncio.Event().wait()
+
+    service = InMemory(shutdown_timeout=0.1)
+    async with service:
+        orders = service.add(mapping_of("orders"), handler)
+        service.queue("orders").send("one")
+        await called.wait()
+        await service.change(Changes(stop=(orders.mapping,), start=()))
+        assert orders.abandoned == 1
+        async with asyncio.timeout(DEADLINE):
+            assert await service.stop() == 0
 
 
 async def test_a_heartbeat_extends_receipts_while_the_service_runs():
