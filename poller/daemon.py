@@ -106,8 +106,7 @@ async def run_daemon(configuration: Configuration, *, drain: bool, console: Cons
         shutdown_timeout=settings.shutdown_timeout,
     )
     reload = Reload(configuration, service)
-    reload.install()
-    async with _shown(service, console), service:
+    async with reload.installed(), _shown(service, console), service:
         logs.configure(settings.log_level, settings.log_format, sys.stderr)
         await _listen(
             service, health_app(service.metrics), settings.metrics_listen, "Settings.Metrics.Listen", "/metrics"

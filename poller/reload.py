@@ -8,6 +8,8 @@ import asyncio
 import logging
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import fields, replace
 from types import FrameType
 
@@ -45,10 +47,17 @@ class Reload:
         self._service = service
         self._clock = clock or SystemClock()
 
-    def install(self) -> None:
+    @asynccontextmanager
+    async def installed(self) -> AsyncIterator[None]:
         """Takes over the signal; like Stop, not by the event loop, which a handler may block."""
         self._loop = asyncio.get_running_loop()
         signal.signal(signal.SIGHUP, self._signalled)
+        try:
+            yield
+        finally:
+            # A handler of ours would fail without the loop, and Python puts back the default at its own end: one
+            # SIGHUP too late would turn a clean stop into a failure.
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     async def refuse(self) -> None:
         """For a run that takes no other configuration: says so each time, for ever."""
