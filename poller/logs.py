@@ -4,6 +4,8 @@ Only the daemon calls this. The rest of the package logs through the standard li
 its fields in `extra`; a program that embeds us does with those records what it likes.
 """
 
+import io
+import json
 import logging
 import sys
 from typing import Any, Literal, TextIO, TypeAlias
@@ -22,6 +24,8 @@ FORMATS = ("auto", "text", "json")
 # At DEBUG these write requests and answers, and so the bodies of messages.
 _TALKATIVE = ("aiobotocore", "aiohttp", "asyncio", "botocore", "boto3", "urllib3")
 _FIRST = ("timestamp", "level", "event", "action", "mapping")
+MOST_TEXT = 32_768
+"""Characters of one field of a line."""
 
 
 def configure(level: str = "INFO", form: Format = "auto", stream: TextIO | None = None) -> None:
@@ -53,18 +57,16 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
 
 
 def _text_formatter(*, colours: bool) -> _Formatter:
-    console = structlog.dev.ConsoleRenderer(
-        colors=colours, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
-    )
+    console = structlog.dev.ConsoleRenderer(colors=colours, pad_event_to=0, exception_formatter=_plain_traceback)
     return _Formatter(
-        foreign_pre_chain=[*_shared(), _for_reading],
+        foreign_pre_chain=[*_shared(), _bounded, _for_reading],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, console],
     )
 
 
 def _json_formatter() -> _Formatter:
     return _Formatter(
-        foreign_pre_chain=[*_shared(), structlog.processors.format_exc_info, _stable_order],
+        foreign_pre_chain=[*_shared(), structlog.processors.format_exc_info, _bounded, _stable_order],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _as_json],
     )
 
@@ -113,5 +115,28 @@ def _stable_order(_logger: Any, _method: str, event: EventDict) -> EventDict:
     return {**first, **event}
 
 
+def _bounded(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """A traceback ends with the error's own text, which may be as long as the record that it quotes."""
+    for key, value in event.items():
+        if isinstance(value, str) and len(value) > MOST_TEXT:
+            event[key] = _cut(value)
+    return event
+
+
+def _cut(text: str) -> str:
+    head, tail = MOST_TEXT * 3 // 4, MOST_TEXT // 4
+    return text if len(text) <= MOST_TEXT else f"{text[:head]} [...] {text[-tail:]}"
+
+
+def _plain_traceback(out: TextIO, failure: Any) -> None:
+    whole = io.StringIO()
+    structlog.dev.plain_traceback(whole, failure)
+    out.write(_cut(whole.getvalue()))
+
+
 def _as_json(_logger: Any, _method: str, event: EventDict) -> str:
-    return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
+    try:
+        return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
+    except orjson.JSONEncodeError:  # half an emoji, as a traceback may quote it, is no text that can be written
+        text = json.dumps(event, default=repr, ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-8", "replace").decode()

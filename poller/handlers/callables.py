@@ -68,7 +68,7 @@ def answer(result: Any) -> Succeeded | FunctionError:
         # Lambda's runtime passes bytes through as they are
         payload = result if type(result) is bytes else _encode(result).encode()
     except BaseException as error:  # noqa: BLE001 - the user's own classes are asked while it is written
-        text = f"the response cannot be written as JSON: {_short(told(error))}"
+        text = f"the response cannot be written as JSON: {short(told(error))}"
         return FunctionError("Runtime.MarshalError", text)
     if len(payload) > RESPONSE_LIMIT:
         text = f"the response has {len(payload)} bytes, of at most {RESPONSE_LIMIT}"
@@ -79,7 +79,13 @@ def answer(result: Any) -> Succeeded | FunctionError:
 def raised(error: BaseException) -> tuple[FunctionError, str]:
     """What the function raised as its error (INV-2), and the user's own line that it came from."""
     place = user_place(of_traceback(error.__traceback__))
-    return FunctionError(type(error).__name__, _short(told(error))), place
+    kind = type.__dict__["__name__"].__get__(type(error))  # whatever a metaclass of the user's says it is
+    return FunctionError(short(kind), short(told(error))), place
+
+
+def short(text: str) -> str:
+    """As much of the user's own words as goes on into logs and status."""
+    return text if len(text) <= MOST_TEXT else f"{text[: MOST_TEXT - 1]}…"
 
 
 def _json_default(value: Any) -> Any:
@@ -90,7 +96,3 @@ def _json_default(value: Any) -> Any:
 
 
 _encode: Callable[[Any], str] = json.JSONEncoder(separators=(",", ":"), default=_json_default).encode
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= MOST_TEXT else f"{text[: MOST_TEXT - 1]}…"

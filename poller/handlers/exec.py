@@ -27,7 +27,7 @@ from poller.core.mapping_targets import ExecTarget
 from poller.core.model import FunctionError, InvocationResult, Succeeded
 from poller.core.payload import serialise
 from poller.errors import HandlerError
-from poller.handlers.callables import RESPONSE_LIMIT
+from poller.handlers.callables import RESPONSE_LIMIT, short
 from poller.handlers.child import Child
 from poller.handlers.child_pool import ChildPool
 from poller.ports import Invocation
@@ -74,7 +74,7 @@ def _read(line: bytes) -> InvocationResult | None:
     if isinstance(response, dict):
         kind, message = response.get("errorType"), response.get("errorMessage")
         if isinstance(kind, str) and isinstance(message, str):
-            return FunctionError(kind, message, handled=True)
+            return FunctionError(short(kind), short(message), handled=True)
     return Succeeded(line)
 
 
@@ -82,4 +82,6 @@ def _parse(line: bytes) -> Any:
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError:
-        return json.loads(line)  # what Python's own json writes, it reads: lone surrogates, NaN
+        # What Python's own json writes, it reads: lone surrogates, NaN. As float, because int() has a limit of
+        # digits, and no number matters here.
+        return json.loads(line, parse_int=float)

@@ -117,19 +117,28 @@ class ProcessHandler:
         return f"{self._named}: the worker ended with {how} while the module was imported; its log may tell more."
 
     def _read(self, answer: bytes) -> InvocationResult | None:
+        """None for what worker.py does not write: a function can get at any descriptor of its process."""
         kind, rest = answer[:1], answer[1:]
-        match kind:
-            case b"=":
-                return Succeeded(rest)
-            case b"~":
-                return Succeeded(binascii.a2b_base64(rest))
-            case b"!":
-                return self._failed(orjson.loads(rest))
-            case _:
-                return None
+        try:
+            match kind:
+                case b"=":
+                    return Succeeded(rest)
+                case b"~":
+                    return Succeeded(binascii.a2b_base64(rest))
+                case b"!":
+                    return self._failed(orjson.loads(rest))
+                case _:
+                    return None
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return None
 
     def _failed(self, failure: dict[str, str]) -> FunctionError:
-        """Users need the traceback of their own code; one that repeats is told again every 30 s, with a count."""
+        """Users need the traceback of their own code; one that repeats is told again every 30 s, with a count.
+
+        Raises AttributeError, KeyError or TypeError for what is no failure.
+        """
+        if not all(isinstance(text, str) for text in failure.values()):
+            raise TypeError("a failure is told in texts")
         kind, place = failure["type"], failure["place"]
         trace = WorkerTraceback(failure["trace"]) if failure["trace"] else None
         self._teller.failure(

@@ -11,7 +11,7 @@ from typing import Any
 
 from poller.clock import Clock, SystemClock
 from poller.core.mapping import EventSourceMapping
-from poller.core.model import FunctionError, InvocationResult, NotInvoked
+from poller.core.model import FunctionError, InvocationResult, NotInvoked, Succeeded
 from poller.errors import ConfigurationError, HandlerError
 from poller.handlers.callables import (
     RESPONSE_LIMIT,
@@ -70,14 +70,15 @@ class PythonHandler:
                 result = await self._function(invocation.event, context)
             else:
                 try:
-                    call = functools.partial(self._function, invocation.event, context)
+                    call = functools.partial(self._call, invocation.event, context)
                     error, result = await self._threads.run(call)
                 except HandlerError as refusal:
                     return NotInvoked(str(refusal))
                 if error is not None:
                     return self._failed(error)
-                if result is not None and inspect.isawaitable(result):
-                    result = await result
+                if isinstance(result, Succeeded | FunctionError):
+                    return self._told(result)
+                result = await result
         except asyncio.CancelledError as error:
             if task is not None and task.cancelling():
                 raise  # ours: the call timed out
@@ -88,14 +89,21 @@ class PythonHandler:
             return self._failed(error)
         except BaseException as error:  # noqa: BLE001 - sys.exit and the like end the call, not the poller
             return self._failed(error)
-        return self._answer(result)
+        return self._told(answer(result))
 
     async def close(self) -> None:
         """See ports.Handler."""
         self._threads.close()
 
-    def _answer(self, result: Any) -> InvocationResult:
-        response = answer(result)
+    def _call(self, event: Any, context: Context) -> Any:
+        """In a thread: the function's response, or what has to be awaited for it.
+
+        The response becomes JSON there, too: that may take long, and asks the user's own classes.
+        """
+        result = self._function(event, context)
+        return result if result is not None and inspect.isawaitable(result) else answer(result)
+
+    def _told(self, response: Succeeded | FunctionError) -> InvocationResult:
         if isinstance(response, FunctionError):
             self._tell(response.error_type, response.message)
         return response
