@@ -34,9 +34,10 @@ async def test_calls_one_after_the_other_share_a_connection(mapping: EventSource
         assert len(serving.requests) == 1_000
 
 
-async def test_calls_at_once_have_connections_of_their_own(mapping: EventSourceMapping) -> None:
-    """INV-9: as many as may run, and they are kept."""
-    everyone = asyncio.Barrier(4)
+@pytest.mark.parametrize("count", [4, 150])
+async def test_calls_at_once_have_connections_of_their_own(mapping: EventSourceMapping, count: int) -> None:
+    """INV-9: as many as may run, whatever the client's own limit is, and they are kept."""
+    everyone = asyncio.Barrier(count)
 
     async def script(line: Line, number: int) -> None:
         while True:
@@ -44,11 +45,11 @@ async def test_calls_at_once_have_connections_of_their_own(mapping: EventSourceM
             await everyone.wait()
             await line.answer(str(number).encode())
 
-    async with facing(mapping, script, concurrency=4) as (serving, handler):
+    async with facing(mapping, script, concurrency=count) as (serving, handler):
         for _ in range(3):
-            results = await asyncio.gather(*(handler.invoke(invocation()) for _ in range(4)))
-            assert sorted(result.payload for result in results) == [b"1", b"2", b"3", b"4"]
-        assert serving.connections == 4
+            results = await asyncio.gather(*(handler.invoke(invocation()) for _ in range(count)))
+            assert {int(result.payload) for result in results} == set(range(1, count + 1))
+        assert serving.connections == count
 
 
 @pytest.mark.parametrize("status", ["404 Not Found", "500 Internal Server Error", "429 Too Many Requests"])
