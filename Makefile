@@ -6,7 +6,7 @@ JOBS ?= 6
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test compiled lint unit bench clean
+.PHONY: help install demo test compiled lint unit bench soak clean
 
 help: ## the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,10 @@ compiled:
 bench: install ## the figures of the README
 	$(BIN)/python -m tests.bench.run
 	$(BIN)/python -m tests.bench.run_streams
+
+SECONDS ?= 600
+soak: install ## the daemon under faults and kills, ten minutes or SECONDS=n; nothing lost, nothing leaked
+	$(BIN)/python -m tests.faults.soak --seconds $(SECONDS)
 
 clean: ## what the targets above installed
 	rm -rf .venv .servers
