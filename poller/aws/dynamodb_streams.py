@@ -8,6 +8,7 @@ from typing import Any
 from poller.aws.clients import AwsClients
 from poller.aws.errors import unreadable
 from poller.aws.shards import check_end, read_id, read_number
+from poller.aws.told import following
 from poller.aws.wire import WireAnswer, WireClient
 from poller.core.mapping import SourceArn
 from poller.core.model import JsonObject, SourceProblem
@@ -110,12 +111,15 @@ class DynamoDbStream:
         records = answer.data.get("Records")
         if not isinstance(records, list):  # not there either: an empty object must not pass for the end of a shard
             raise self._unreadable("GetRecords", "Records is not a list")
-        following = answer.data.get("NextShardIterator") or None
-        if following is None:
+        try:
+            iterator_after = following(answer.data.get("NextShardIterator"))
+        except TypeError as error:
+            raise self._unreadable("GetRecords", "NextShardIterator is no iterator") from error
+        if iterator_after is None:
             await self._check_end(shard_id)
         return Page(
             records=records,
-            iterator=following,
+            iterator=iterator_after,
             behind=None,
             size=answer.size,
         )

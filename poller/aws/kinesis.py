@@ -11,6 +11,7 @@ from typing import Any
 from poller.aws.clients import AwsClients
 from poller.aws.errors import unreadable
 from poller.aws.shards import check_end, read_id, read_number
+from poller.aws.told import amount, following
 from poller.aws.wire import WireAnswer, WireClient
 from poller.core.mapping import SourceArn
 from poller.core.model import JsonObject, SourceProblem
@@ -57,8 +58,8 @@ class KinesisStream:
             raise self._explained(error) from error
         try:
             told = answer.data["StreamDescriptionSummary"]
-            status, hours = str(told["StreamStatus"]), float(told["RetentionPeriodHours"])
-        except (KeyError, TypeError, ValueError) as error:
+            status, hours = str(told["StreamStatus"]), amount(told["RetentionPeriodHours"])
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise self._unreadable("DescribeStreamSummary", "no status or retention") from error
         return StreamFacts(status=status, reading=status in _READABLE, retention=hours * 3600)
 
@@ -116,14 +117,18 @@ class KinesisStream:
         request: JsonObject = {"ShardIterator": iterator, "Limit": limit, "StreamARN": self._stream_arn}
         answer = await self._wire.call("GetRecords", request, deadline=deadline)
         data = answer.data
-        records, following, children = data.get("Records"), data.get("NextShardIterator"), data.get("ChildShards")
+        records, children = data.get("Records"), data.get("ChildShards")
         if not isinstance(records, list):
             raise self._unreadable("GetRecords", "no Records")
-        if not (following or children):
+        try:
+            iterator_after = following(data.get("NextShardIterator"))
+        except TypeError as error:
+            raise self._unreadable("GetRecords", "NextShardIterator is no iterator") from error
+        if not (iterator_after or children):
             check_end("kinesis", self._wire.host, shard_id, await self.list_shards())
         return Page(
             records=records,
-            iterator=following or None,
+            iterator=iterator_after,
             behind=_seconds(data.get("MillisBehindLatest")),
             size=answer.size,
             children=self._shards("GetRecords", children) if children else (),
@@ -164,11 +169,12 @@ def _shard(told: Mapping[str, Any]) -> Shard:
     """A shard of ListShards, or of ChildShards, which names all parents and no sequence numbers."""
     parents = told.get("ParentShards") or (told.get("ParentShardId"), told.get("AdjacentParentShardId"))
     numbers, hashes = told.get("SequenceNumberRange") or {}, told.get("HashKeyRange") or {}
+    ending = numbers.get("EndingSequenceNumber")
     return Shard(
         id=read_id(told["ShardId"]),
         parents=tuple(str(parent) for parent in parents if parent),
         starting=read_number(numbers.get("StartingSequenceNumber")),
-        ending=numbers.get("EndingSequenceNumber") or None,
+        ending=str(ending) if ending else None,
         hash_start=str(hashes.get("StartingHashKey") or ""),
         hash_end=str(hashes.get("EndingHashKey") or ""),
     )

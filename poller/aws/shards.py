@@ -1,10 +1,12 @@
 """What both stream services tell of shards, read with distrust: a wrong id or end of a shard loses its records."""
 
-from typing import Any
+from typing import Any, Final
 
 from poller.core.model import SourceProblem
 from poller.core.records import Listing
 from poller.errors import SourceError
+
+_DIGITS: Final = 129  # of the longest sequence number that Kinesis has; int() takes some thousands
 
 
 def read_id(told: Any) -> str:
@@ -17,7 +19,7 @@ def read_id(told: Any) -> str:
 def read_number(told: Any) -> str:
     """A sequence number; empty where there is none, or something that cannot be compared (STR-28)."""
     text = "" if told is None else str(told)
-    return text if text.isdecimal() else ""
+    return text if text.isascii() and text.isdecimal() and len(text) <= _DIGITS else ""
 
 
 def check_end(service: str, host: str, shard_id: str, listing: Listing) -> None:

@@ -11,6 +11,7 @@ import orjson
 
 from poller.aws.clients import AwsClients
 from poller.aws.errors import clean, unreadable
+from poller.aws.told import amount, count
 from poller.aws.wire import WireClient
 from poller.core.mapping import SourceArn
 from poller.core.model import JsonObject, QueueFacts, SourceProblem
@@ -64,13 +65,13 @@ class SqsQueue:
             told = data.get("Attributes") or {}
             policy = told.get("RedrivePolicy")
             return QueueFacts(
-                visibility_timeout=float(told["VisibilityTimeout"]),
-                visible=int(told.get("ApproximateNumberOfMessages", 0)),
-                in_flight=int(told.get("ApproximateNumberOfMessagesNotVisible", 0)),
-                delayed=int(told.get("ApproximateNumberOfMessagesDelayed", 0)),
-                redrive=json.loads(policy) if policy else None,
+                visibility_timeout=amount(told["VisibilityTimeout"]),
+                visible=count(told.get("ApproximateNumberOfMessages", 0)),
+                in_flight=count(told.get("ApproximateNumberOfMessagesNotVisible", 0)),
+                delayed=count(told.get("ApproximateNumberOfMessagesDelayed", 0)),
+                redrive=_object(policy) if policy else None,
             )
-        except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        except (KeyError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise SourceError(
                 SourceProblem.SERVER,
                 f"{self.arn.text} at {self._wire.host} did not tell its attributes in the form that SQS has.",
@@ -158,12 +159,20 @@ async def find_queue_url(wire: WireClient, account: str, name: str) -> str:
     body: JsonObject = {"QueueName": name, "QueueOwnerAWSAccountId": account}
     try:
         answer = await wire.call("GetQueueUrl", body, deadline=CALL_DEADLINE, attempts=ATTEMPTS)
-        url = str(answer.data.get("QueueUrl") or "")
+        told = answer.data.get("QueueUrl")
+        url = told if isinstance(told, str) and told.isascii() else ""
     except SourceError as error:
         if error.problem is not SourceProblem.DENIED:
             raise
         url = ""
     return url or f"{wire.endpoint.rstrip('/')}/{account}/{name}"
+
+
+def _object(text: Any) -> JsonObject:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise TypeError("no object")
+    return value
 
 
 def _failures(data: JsonObject, sent: int) -> Sequence[Failure]:
