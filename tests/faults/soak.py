@@ -7,6 +7,7 @@ drained. Every record must be accounted for, keys in order, memory and descripto
 
 import argparse
 import contextlib
+import json
 import os
 import random
 import signal
@@ -124,11 +125,13 @@ class Soak:
 
 
 def log_of(folder: Path) -> list[dict[str, Any]]:
-    """All lines of all lives; one that a kill has cut is none."""
+    """All lines of all lives, but those that a kill has cut; what the interpreter itself said is an error, too."""
     lines = []
     for line in (folder / "daemon.log").read_text(errors="replace").splitlines():
+        if line.startswith(("Traceback", "Exception ignored", "Fatal", "Task ")):
+            lines.append({"level": "error", "event": line})
         with contextlib.suppress(ValueError, TypeError):
-            lines.append(soak_report.read(line))
+            lines.append(dict(json.loads(line)))
     return lines
 
 
@@ -167,6 +170,10 @@ def run(seconds: float, seed: int, folder: Path) -> int:
         log = log_of(folder)
         found = accounts(world, sent, log, client("dynamodbstreams"))
         soak.problems += [f"the log says {action!r} {count} times" for action, count in bugs(log).items()]
+        reloads = sum(line.get("action") == "config_reloaded" for line in log)
+        if not reloads:
+            soak.problems.append("no SIGHUP had an effect")
+        print(f"reloaded {reloads} times, resharded {feeder.reshardings} times (roll, and split or merge)")
         return soak_report.tell(
             found,
             soak.lives,
@@ -175,7 +182,6 @@ def run(seconds: float, seed: int, folder: Path) -> int:
             soak.problems,
             kills=(soak.kills, WANTED_KILLS * seconds / 60),
             wanted_faults=WANTED_FAULTS * seconds / 60,
-            reshardings=feeder.reshardings,
         )
 
 

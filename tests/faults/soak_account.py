@@ -12,7 +12,10 @@ from tests.faults.sources import Record, first_successes, out_of_order
 
 # Words of the log that are only said when something in the daemon itself broke.
 BUGS = frozenset(
-    {"crashed", "shard_crashed", "side_thread_died", "side_task_failed", "reload_bug", "handler_unusable"}
+    {
+        *("crashed", "shard_crashed", "handler_unusable", "config_refused", "reload_bug"),
+        *("side_thread_died", "side_thread_stuck", "side_task_failed"),
+    }
 )
 HEALTHY_GIVEN_UP = 0.01  # of the records, at most: those that kills and timeouts met again and again
 
@@ -144,5 +147,7 @@ def _named(documents: list[dict[str, Any]], written: dict[str, dict[int, int]]) 
 
 
 def bugs(log: list[dict[str, Any]]) -> Counter[str]:
-    """What the daemon said that it must never say."""
-    return Counter(line["action"] for line in log if line.get("action") in BUGS)
+    """What the daemon said that it must never say; errors without an action are those of its libraries."""
+    said = Counter(line["action"] for line in log if line.get("action") in BUGS)
+    strange = [line for line in log if "action" not in line and line.get("level") in {"error", "critical"}]
+    return said + Counter(str(line.get("event"))[:200] for line in strange)

@@ -1,19 +1,12 @@
 """What the soak prints at its end, and its verdict."""
 
-import json
 import statistics
 from collections import Counter
-from typing import Any
 
 from tests.faults.soak_account import Account
 from tests.faults.soak_lives import Life, Trend
 
 MOST_MORE = 60  # sockets or files that a life may have at its end beyond those of its beginning
-
-
-def read(line: str) -> dict[str, Any]:
-    """A line of the log. Raises ValueError or TypeError for any other."""
-    return dict(json.loads(line))
 
 
 def tell(
@@ -25,11 +18,10 @@ def tell(
     *,
     kills: tuple[int, float],
     wanted_faults: float,
-    reshardings: int,
 ) -> int:
     """Prints all of it; 1 if anything is off."""
     problems = [*problems, *_records(found)]
-    print(f"\nresharded {reshardings} times (the table, and the stream: split and merge in turn)\n")
+    print()
     _faults(faults)
     problems += _lives(lives)
     problems += _steady(lives[-1], steady)
