@@ -150,8 +150,9 @@ class RunningShards:
         rows, known = self._rows.rows, self._discovery.known
         row = rows.get(ended)
         children = [rows[key] for key in (() if row is None else row.children) if key in rows]
-        near = {ended, *(child.key for child in children)}
-        near.update(*(parents_of(child, known) for child in children))
+        # in an order of its own: which of two children is begun first is the same in every process
+        near = [ended, *(child.key for child in children)]
+        near += [parent for child in children for parent in parents_of(child, known)]
         ready = startable(
             {key: known[key] for key in near if key in known}, {key: rows[key] for key in near if key in rows}
         )
