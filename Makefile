@@ -6,7 +6,7 @@ JOBS ?= 6
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test compiled lint unit bench soak clean
+.PHONY: help install demo test compiled lint unit sim bench soak clean
 
 help: ## the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,9 @@ lint: install ## format, lint, types, import contracts, clauses without a test
 
 unit: install ## the tests that start no process
 	$(BIN)/pytest -n $(JOBS) --dist worksteal tests/unit tests/property
+
+sim: install ## the whole worker simulated, until stopped; SEED=n STEPS=m repeats one, SEEDS=a-b runs some
+	$(BIN)/python -m tests.sim.run $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(STEPS),--steps $(STEPS))
 
 test: install ## all checks and all tests
 	@$(MAKE) --no-print-directory -j2 lint compiled

@@ -1,0 +1,114 @@
+"""What happens to whole processes, streams and clocks, at any moment."""
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from poller.core.model import MappingState, SourceKind
+
+if TYPE_CHECKING:
+    from tests.sim.world import World
+
+PAUSES = (0.1, 3.0, 15.0)
+
+
+async def kill(world: "World") -> None:
+    """kill -9, and another worker in its place."""
+    world.rules.kills += 1
+    await world.process.kill()
+    if world.random.random() < 0.3:
+        world.reached["power failure"] += 1
+        world.rows.power_failure()
+    await asyncio.sleep(world.random.choice([0.0, 0.5, 8.0]))
+    await world.start()
+
+
+async def stop(world: "World") -> None:
+    """SIGTERM, and another worker in its place."""
+    timeout = world.random.choice([0.0, 2.0, 25.0])
+    if timeout < 25.0:
+        world.rules.kills += 1  # what ran then is as interrupted as by a kill
+    await world.process.end(timeout)
+    await world.start()
+
+
+async def pause(world: "World") -> None:
+    process = world.process
+    coordinator = world.random.choice(list(process.coordinators.values()))
+    name = coordinator.mapping.name
+    pausing = asyncio.ensure_future(coordinator.pause())
+    await asyncio.wait([pausing], timeout=60.0)
+    # what is known must be written down first
+    world.rules.check(pausing.done() or world.stores_failed, f"the pause of {name} never comes to rest")
+    if coordinator.stats.state is MappingState.DISABLED:
+        process.paused.add(name)
+        await asyncio.sleep(world.random.choice(PAUSES))
+        process.paused.discard(name)
+    coordinator.resume()
+    await pausing
+
+
+async def reshard(world: "World") -> None:
+    streams = [one for one in world.sources.all if one.kind is not SourceKind.SQS]
+    if streams and world.shards_left:
+        world.shards_left -= 1
+        source = world.random.choice(streams)
+        for _ in range(world.random.randint(0, 3)):
+            source.put()
+        world.reached[source.reshard()] += 1
+
+
+async def trim(world: "World") -> None:
+    for source in world.sources.all:
+        if source.kind is not SourceKind.SQS and source.trim():
+            world.reached["trimmed"] += 1
+
+
+async def store_down(world: "World") -> None:
+    if world.stores_failed:
+        world.rows.down = not world.rows.down
+
+
+async def suspend(world: "World") -> None:
+    """The whole process stands still; long enough, and its iterators are too old when it goes on."""
+    seconds = world.random.choice([2.0, 10.0, 10.0, 1_000.0])
+    world.loop.block(seconds)
+    world.reached["suspended"] += 1
+
+
+async def step_clock(world: "World") -> None:
+    world.clock.step(world.random.choice([-3_600.0, -40.0, 40.0]))
+
+
+async def change_lanes(world: "World") -> None:
+    """Another number of lanes over the same rows."""
+    source = world.random.choice(world.sources.all)
+    stream = source.mapping.stream
+    if stream is None or stream.tumbling_window:
+        return
+    world.rules.kills += 1
+    world.rules.lanes_changed = True
+    await world.process.end(25.0)
+    source.mapping = replace(source.mapping, stream=replace(stream, lanes=world.random.choice([1, 2, 4])))
+    await world.start()
+
+
+async def drain(world: "World") -> None:
+    """Works until all is empty, and ends."""
+    done, _ = await asyncio.wait([asyncio.ensure_future(world.process.drain())], timeout=900.0)
+    world.rules.check(done, "a drain never ends")
+    await world.process.end(25.0)
+    await world.start()
+
+
+DISTURBANCES = {
+    "kill": (kill, 3),
+    "stop": (stop, 2),
+    "pause": (pause, 2),
+    "reshard": (reshard, 3),
+    "trim": (trim, 1),
+    "store toggled": (store_down, 1),
+    "suspend": (suspend, 2),
+    "clock stepped": (step_clock, 1),
+    "lanes changed": (change_lanes, 1),
+}
