@@ -198,10 +198,12 @@ class Service:
 
     async def wait(self) -> None:
         """Until every mapping has ended by itself, which only those with an unusable handler do."""
-        while self._changing.locked() or not all(one.task.done() for one in self.coordinators.values()):
-            await _ended(self.coordinators.values())
+        while True:
             async with self._changing:  # those that it waited for may have ended to make room for others
-                pass
+                running = [one.task for one in self.coordinators.values() if not one.task.done()]
+            if not running:
+                return
+            await asyncio.wait(running)
 
     def at_end(self, close: Callable[[], Awaitable[None]]) -> None:
         """Has this awaited when the service ends, after its mappings."""
