@@ -239,9 +239,10 @@ class ShardGauges:
     """How one shard's machine stands right now; read at scrape time, never kept up to date for its own sake.
 
     `behind` is seconds behind the newest record (Kinesis tells, else None). `iterator_age` is the age, in seconds,
-    that the last record handed to the function had then; 0 when caught up and idle. `blocked_since`,
-    `oldest_pending_since` and `invoking_since` are monotonic seconds: since when the head batch has been failing,
-    the arrival in our hands of the oldest unresolved record, the start of the oldest running invocation.
+    that the last record handed to the function had then, or, while nothing is left to hand over, the last one
+    read; 0 when caught up and idle. `blocked_since`, `oldest_pending_since` and `invoking_since` are monotonic
+    seconds: since when the head batch has been failing, the arrival in our hands of the oldest unresolved record,
+    the start of the oldest running invocation.
     """
 
     buffered: int
