@@ -15,6 +15,7 @@ from poller.core.mapping_shapes import Path, key_text, quote
 
 MAX_CHARACTERS: Final = 4_096
 _MAX_LEVELS: Final = 100
+_MOST_DIGITS: Final = 1_000
 _MAX_WAYS: Final = 1_000  # what EventBridge allows too
 _MAX_CONSTRAINTS: Final = 20_000  # of all ways together: keeps the reading of any pattern short
 _OR: Final = "$or"
@@ -63,9 +64,14 @@ def pattern_text(value: object) -> str:
 def read_json(text: str) -> Any:
     """What JSON text stands for. Raises ValueError for any other, and for JSON nested too deeply to be read."""
     try:
-        return json.loads(text, parse_constant=_no_constant)
+        return json.loads(text, parse_int=_whole, parse_constant=_no_constant)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+
+
+def _whole(digits: str) -> float:
+    """int() has a limit of digits; what is longer is beyond any float, too."""
+    return int(digits) if len(digits) < _MOST_DIGITS else float(digits)
 
 
 def _no_constant(name: str) -> NoReturn:
