@@ -228,6 +228,8 @@ class _Exchanges:
                     raise
 
     async def _write(self, data: bytes) -> None:
+        if self._writer.is_closing():  # uvloop's transports raise what is no OSError
+            raise _End
         self._writer.write(data)
         await self._writer.drain()
 

@@ -35,6 +35,7 @@ WANTED_KILLS, WANTED_FAULTS = 3.0, 1000.0  # a minute, at least
 RESTLESS = 0.6  # of the time: lives that end with kill -9
 HANGUP_EVERY = 12.0  # seconds between two SIGHUPs, on average
 LOOK_EVERY = 0.5
+CALM = 16.0  # seconds from the end of the faults to SIGTERM: longer than any call may last that met a black hole
 DRAIN_DEADLINE = 600.0
 BROKEN = (
     *(rules.Reset(), rules.Reset(after=True), rules.HangUp(), rules.Truncated(), rules.Garbage()),
@@ -210,13 +211,13 @@ def _live_through(soak: Soak, feeder: Feeder, proxies: tuple[Proxy, Proxy], seco
     steady = seconds * (1 - RESTLESS)
 
     def calm_at_the_end() -> None:
-        """SIGTERM comes when the faults have ended."""
+        """SIGTERM comes when nothing hangs any more, so that there is no reason to abandon work."""
         tell()
-        if time.monotonic() - soak.lives[-1].began > steady - 2 * LOOK_EVERY:
+        if time.monotonic() - soak.lives[-1].began > steady:
             for proxy in proxies:
                 proxy.be(cut=False)
 
-    soak.live(steady, "SIGTERM", calm_at_the_end)
+    soak.live(steady + CALM, "SIGTERM", calm_at_the_end)
     lines = daemon.written(soak.world.folder / "tasks.txt")
     return [int(line.split()[1]) for line in lines if int(line.split()[0]) == soak.lives[-1].pid]
 
