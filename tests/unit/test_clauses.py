@@ -24,12 +24,12 @@ def project(root: Path, contract: str, test: str, code: str = "") -> Path:
 def test_clauses_and_marks() -> None:
     text = """# Title
 - **ABC-1** holds now.
-- **ABC-2** holds one day. (later: streams)
+- **ABC-2** holds one day. (later: control API)
 - **ABC-3** tells a story. (note)
 - **ABC-4** ends in something else (of its own).
 - **bold** words are no clause
 """
-    assert read_contract(text) == ({"ABC-1": None, "ABC-2": "later: streams", "ABC-3": "note", "ABC-4": None}, [])
+    assert read_contract(text) == ({"ABC-1": None, "ABC-2": "later: control API", "ABC-3": "note", "ABC-4": None}, [])
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_range_names_nothing(words: str) -> None:
 
 
 def test_a_project_in_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    contract = "- **ABC-1** now\n- **ABC-2** one day (later: filters)\n- **ABC-3** once (note)\n"
+    contract = "- **ABC-1** now\n- **ABC-2** one day (later: control API)\n- **ABC-3** once (note)\n"
     root = project(tmp_path, contract, 'def test_it():\n    """ABC-1, DEF-9."""', "# ABC-2")
     assert main(root) == 0
     assert "every one" in capsys.readouterr().out
