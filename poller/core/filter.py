@@ -13,7 +13,7 @@ import orjson
 from poller.core.filter_alternatives import PatternProblem
 from poller.core.filter_leaf import Bits
 from poller.core.filter_match import MISSING, Node, make_tree
-from poller.core.filter_pattern import Way, parse_pattern, read_json
+from poller.core.filter_pattern import TooDeepError, Way, parse_pattern, read_json
 from poller.core.mapping import SourceArn
 from poller.core.mapping_shapes import dotted
 from poller.core.model import JsonObject, SourceKind
@@ -22,6 +22,10 @@ from poller.core.stream_payload import kinesis_event
 
 DATA_KEYS: Final = {SourceKind.SQS: "body", SourceKind.KINESIS: "data", SourceKind.DYNAMODB: "dynamodb"}
 """What patterns are for (FLT-30); other fields can be named too (FLT-32)."""
+
+_UNREAD: Final = object()
+"""For text that may be JSON and is too deep to be read. Nobody knows what a pattern would make of it, so its
+record passes: to delete it would lose what may have been wanted, and the function can still pass it over."""
 
 _BRACKETS: Final = frozenset({"{", "[", b"{", b"["})
 
@@ -71,6 +75,8 @@ class RecordFilter:
     def _data_bits(self, node: Node, text: object, parsed: object) -> Bits:
         if parsed is None:
             return node.look(text)[0] & self._text
+        if parsed is _UNREAD:
+            return self._everything
         return node.look(parsed)[0] & self._json
 
     def _rest_passes(self, record: JsonObject, ok: Bits) -> bool:
@@ -104,7 +110,7 @@ def _compiled(patterns: tuple[str, ...], source: SourceKind) -> RecordFilter:
 
 def _json(text: str | bytes) -> Any:
     """The object or array that text is as JSON; None for all other text (FLT-35), and for bytes that are not UTF-8
-    (FLT-30): left to itself, Python's reader would take UTF-16 too.
+    (FLT-30): left to itself, Python's reader would take UTF-16 too. _UNREAD where nobody can tell.
     """
     start = text.lstrip()[:1]
     if start not in _BRACKETS:
@@ -115,6 +121,8 @@ def _json(text: str | bytes) -> Any:
         pass
     try:  # JSON may have lone surrogates and numbers beyond any float, which orjson refuses
         return read_json(text if isinstance(text, str) else text.decode("utf-8", "surrogatepass"))
+    except TooDeepError:
+        return _UNREAD
     except ValueError:
         return None
 

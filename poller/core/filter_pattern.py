@@ -61,12 +61,18 @@ def pattern_text(value: object) -> str:
         raise ValueError(str(error)) from error
 
 
+class TooDeepError(ValueError):
+    """Text that may be JSON, with more levels than can be read."""
+
+
 def read_json(text: str) -> Any:
-    """What JSON text stands for. Raises ValueError for any other, and for JSON nested too deeply to be read."""
+    """What JSON text stands for. Raises ValueError for any other, and TooDeepError, which is one, for text nested
+    so deeply that nobody can tell.
+    """
     try:
         return json.loads(text, parse_int=_whole, parse_constant=_no_constant)
     except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+        raise TooDeepError("it is nested too deeply") from error
 
 
 def _whole(digits: str) -> float:
