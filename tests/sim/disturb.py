@@ -14,10 +14,11 @@ PAUSES = (0.1, 3.0, 15.0)
 
 async def kill(world: "World") -> None:
     """kill -9, and another worker in its place."""
-    world.rules.kills += 1
     await world.process.kill()
+    world.rules.kills += 1
     if world.random.random() < 0.3:
         world.reached["power failure"] += 1
+        world.rules.power_failures += 1
         world.rows.power_failure()
     await asyncio.sleep(world.random.choice([0.0, 0.5, 8.0]))
     await world.start()
@@ -26,9 +27,9 @@ async def kill(world: "World") -> None:
 async def stop(world: "World") -> None:
     """SIGTERM, and another worker in its place."""
     timeout = world.random.choice([0.0, 2.0, 25.0])
+    await world.process.end(timeout)
     if timeout < 25.0:
         world.rules.kills += 1  # what ran then is as interrupted as by a kill
-    await world.process.end(timeout)
     await world.start()
 
 
@@ -86,7 +87,6 @@ async def change_lanes(world: "World") -> None:
     stream = source.mapping.stream
     if stream is None or stream.tumbling_window:
         return
-    world.rules.kills += 1
     world.rules.lanes_changed = True
     await world.process.end(25.0)
     source.mapping = replace(source.mapping, stream=replace(stream, lanes=world.random.choice([1, 2, 4])))

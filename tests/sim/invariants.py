@@ -65,14 +65,14 @@ class Rules:
         self._world = world
         self.broken: list[str] = []
         self.running: list[Call] = []
-        self.kills = 0
+        self.kills = self.power_failures = 0
         self.lanes_changed = False
         self._answers: dict[str, list[str]] = {}
         self._seen: dict[str, list[str]] = {}
         self._places: dict[tuple[Source, tuple[str, int] | None], Place] = {}
         self._receipts: dict[str, tuple[Rec, float]] = {}
         self._errors: Counter[tuple[Any, ...]] = Counter()
-        self._kills_then: dict[tuple[Any, ...], int] = {}
+        self._ends_then: dict[tuple[Any, ...], tuple[int, int]] = {}
         self._documents: dict[str, list[Rec]] = {}
         self._half_begun: set[tuple[Process, str, str]] = set()
 
@@ -338,13 +338,15 @@ class Rules:
         # after a restart two batches that were halved may be formed as one again
         key = (call.source, call.place and call.place[0], process.number if halved else 0, *names)
         self._errors[key] += 1
-        killed = self.kills - self._kills_then.setdefault(key, self.kills)
-        if retries is None or self._world.stores_failed or self.lanes_changed or not self._world.lasting:
+        kills, powers = self._ends_then.setdefault(key, (self.kills, self.power_failures))
+        kills, powers = self.kills - kills, self.power_failures - powers
+        if retries is None or self.lanes_changed or not self._world.lasting:
             return  # attempts may have been forgotten
-        most = 1 if halved else retries + 1
+        # the first attempt whose end nobody saw is free; a power failure takes what was not written durably
+        most = (1 if halved else retries + 1) + min(1, kills) + powers + self._world.stores_failed
         self.check(
-            self._errors[key] <= most + killed,
-            f"{names} failed {self._errors[key]} times: {retries} retries, {killed} kills",
+            self._errors[key] <= most,
+            f"{names} failed {self._errors[key]} times: {retries} retries, {kills} kills, {powers} power failures",
         )
 
     # --- what is given up ---

@@ -96,10 +96,10 @@ class Source:
         matches = not self.mapping.filters or random.random() < 0.7
         rec = Rec(f"{word}:{number}", word, number, now, matches, random.random() < poison)
         self._send(rec)
-        if not matches:
-            rec.settle("filtered")
-        elif not self._promised(rec):
+        if not self._promised(rec):
             rec.settle("before the start")
+        elif not matches:
+            rec.settle("filtered")
         self.records.append(rec)
         self.by_name[rec.name] = rec
         self.by_shard.setdefault(rec.shard, []).append(rec)
