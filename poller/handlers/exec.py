@@ -82,6 +82,6 @@ def _parse(line: bytes) -> Any:
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError:
-        # What Python's own json writes, it reads: lone surrogates, NaN. From text, because of bytes it takes UTF-16,
-        # too; as float, because int() has a limit of digits, and no number matters here.
+        # What Python's own json writes, it reads: lone surrogates, NaN. From text, because of bytes it takes
+        # UTF-16, too; as float, because int() has a limit of digits, and no number matters here.
         return json.loads(line.decode("utf-8-sig"), parse_int=float)
