@@ -70,10 +70,11 @@ def commands() -> None:
 def run(path: Path, *, drain: bool) -> None:
     """Run the daemon."""
     from poller.config import load
-    from poller.daemon import run_daemon
     from poller.settings import environment
 
     configuration = load(path, environment())
+    from poller.daemon import run_daemon  # after the file: what is wrong with that need not wait for an AWS SDK
+
     _run(run_daemon(configuration, drain=drain, console=Console(stderr=True)))
 
 

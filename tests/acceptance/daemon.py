@@ -96,7 +96,7 @@ class Daemon:
     def get(self, path: str) -> tuple[int, str]:
         """A GET on the metrics listener."""
         try:
-            with urllib.request.urlopen(self.base() + path, timeout=10) as answer:
+            with urllib.request.urlopen(self.base() + path, timeout=60) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

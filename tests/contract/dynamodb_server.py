@@ -15,7 +15,7 @@ from poller.core.records import TRIM_HORIZON, Page, Position
 from poller.errors import SourceError
 
 REGION = "us-east-1"
-GENEROUS = 20.0  # seconds; far above what a healthy server takes
+GENEROUS = 60.0  # seconds; far above what a healthy server takes
 BOTH = "NEW_AND_OLD_IMAGES"
 
 

@@ -40,7 +40,7 @@ class Client:
         self.writer.write("\r\n".join([*lines, "", ""]).encode() + body)
 
     async def read(self) -> tuple[int, Any]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
             status, *lines = head.split("\r\n")
             self.headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
@@ -53,7 +53,7 @@ class Client:
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not true():  # noqa: ASYNC110 - the server has no event for each thing a test may wait for
             await asyncio.sleep(0)
 

@@ -143,6 +143,6 @@ async def test_it_runs_on_the_clock_of_the_machine_too() -> None:
     poll = asyncio.create_task(receive(queue, wait=20))
     await asyncio.sleep(0)
     queue.send("x", DelaySeconds=0)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(15):
         assert [message["Body"] for message in await poll] == ["x"]
         assert await receive(queue, wait=1) == []

@@ -149,7 +149,7 @@ async def test_raw_delivery_brings_the_attributes_and_wakes_a_long_poll(aws: Emb
                 QueueUrl=f"{aws.url}/{ACCOUNT}/raw", WaitTimeSeconds=20, MessageAttributeNames=["All"]
             )
         )
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(15):
             while not aws.service.waiting:  # noqa: ASYNC110 - a parked poll sets no event
                 await asyncio.sleep(0)
             await sns.publish(TopicArn=arn, Message="wake", MessageAttributes=attributes)
