@@ -10,13 +10,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from poller.frames import of_traceback, user_place
-from poller.handlers.callables import is_coroutine_callable
+from poller.handlers.callables import REPORTS, is_coroutine_callable
 
 Handler: TypeAlias = Callable[..., Any]
-
-REPORTS: str = "reports_item_failures"
-"""The attribute, True, of a handler whose answer must be read: without ReportBatchItemFailures in the mapping the
-records that it reports would count as done (SUR-5), so handlers/python.py refuses such a mapping."""
 
 
 def each(function: Callable[..., Any]) -> Handler:

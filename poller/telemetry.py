@@ -154,6 +154,7 @@ class Telemetry:
         self._polls.clear()
         self._releasing.clear()
         self._undeleted.clear()
+        self._unwanted.clear()
         self._begin_waiting(now)
         self._teller.tell(logging.WARNING, "restarted", "its driver was started again")
 

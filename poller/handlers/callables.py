@@ -23,6 +23,9 @@ RESPONSE_LIMIT: Final = 6 * 1024 * 1024
 MOST_TEXT: Final = 1024
 """Characters of an exception's text that go on into logs and status."""
 
+REPORTS: Final = "reports_item_failures"
+"""The attribute, True, of a handler whose answer must be read, as those of poller.each."""
+
 _NOTHING_RETURNED: Final = Succeeded(b"null")
 _NOTHING_FAILED: Final = Succeeded(b'{"batchItemFailures":[]}')
 
@@ -40,6 +43,17 @@ def check_function(function: Any, named: str) -> Target:
             " (event, context)."
         )
     return function  # type: ignore[no-any-return]  # what it takes shows when it is called
+
+
+def check_reports(function: Target, mapping: str) -> None:
+    """For a mapping without ReportBatchItemFailures: the records that this handler reports as failed would count
+    as done there (SUR-5). Raises ConfigurationError.
+    """
+    if getattr(function, REPORTS, False) is True:
+        raise ConfigurationError(
+            f"Mapping {mapping!r}: its handler (poller.each) reports the records that failed, but nobody reads"
+            " that, and they would count as done: add FunctionResponseTypes: [ReportBatchItemFailures]."
+        )
 
 
 def is_coroutine_callable(function: Any) -> bool:

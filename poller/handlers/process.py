@@ -48,6 +48,8 @@ class ProcessHandler:
             "target": target,
             "name": mapping.function_name,
             "arn": mapping.function_arn,
+            "mapping": mapping.name,
+            "reports_are_read": mapping.report_batch_item_failures,
         }
         self._hello = json.dumps(hello).encode() + b"\n"
         self._clock = clock or SystemClock()

@@ -12,19 +12,19 @@ from typing import Any
 from poller.clock import Clock, SystemClock
 from poller.core.mapping import EventSourceMapping
 from poller.core.model import FunctionError, InvocationResult, NotInvoked, Succeeded
-from poller.errors import ConfigurationError, HandlerError
+from poller.errors import HandlerError
 from poller.handlers.callables import (
     RESPONSE_LIMIT,
     Target,
     answer,
     check_function,
+    check_reports,
     find_function,
     is_coroutine_callable,
     raised,
 )
 from poller.handlers.context import Context
 from poller.handlers.threads import HandlerThreads
-from poller.per_record import REPORTS
 from poller.ports import Invocation
 from poller.telling import Teller
 
@@ -52,12 +52,8 @@ class PythonHandler:
             function = find_function(self._target)
         else:
             function = check_function(self._target, "the handler")
-        if not self._reports_are_read and getattr(function, REPORTS, False) is True:
-            raise ConfigurationError(
-                f"Mapping {self._mapping_name!r}: its handler (poller.each) reports the records that failed, but"
-                " nobody reads that, and they would count as done: add"
-                " FunctionResponseTypes: [ReportBatchItemFailures]."
-            )
+        if not self._reports_are_read:
+            check_reports(function, self._mapping_name)
         self._function = function
         self._in_loop = is_coroutine_callable(function)
 

@@ -29,7 +29,7 @@ from typing import Any, BinaryIO, Final
 from poller.clock import SystemClock
 from poller.core.model import Succeeded
 from poller.errors import ConfigurationError
-from poller.handlers.callables import Target, answer, find_function, is_coroutine_callable, raised
+from poller.handlers.callables import Target, answer, check_reports, find_function, is_coroutine_callable, raised
 from poller.handlers.context import Context
 from poller.ports import Invocation
 
@@ -83,6 +83,8 @@ class Function:
         """Imports it. Raises ConfigurationError."""
         self._name, self._arn = hello["name"], hello["arn"]
         self._function: Target = find_function(hello["target"], "process")
+        if not hello["reports_are_read"]:
+            check_reports(self._function, hello["mapping"])
         self._clock = SystemClock()
         self._runner: Any = None
         if is_coroutine_callable(self._function):

@@ -306,6 +306,23 @@ async def test_a_module_that_breaks_later_is_not_invoked_until_it_is_mended(
     await handler.close()
 
 
+async def test_a_function_of_one_record_needs_somebody_who_reads_its_reports(
+    mapping, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """SUR-5, PBR-1."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "by_record.py").write_text("import poller\nhandler = poller.each(lambda record: None)\n")
+    deaf = ProcessHandler("by_record:handler", replace(mapping, report_batch_item_failures=False))
+    with pytest.raises(ConfigurationError, match=r"Mapping 'orders': .*\[ReportBatchItemFailures\]"):
+        await deaf.start()
+    await deaf.close()
+    handler = ProcessHandler("by_record:handler", replace(mapping, report_batch_item_failures=True))
+    await handler.start()
+    record = {"eventSource": "aws:sqs", "messageId": "m", "body": ""}
+    assert await handler.invoke(call(Records=[record])) == Succeeded(b'{"batchItemFailures":[]}')
+    await handler.close()
+
+
 async def test_a_users_file_named_like_one_of_pythons_does_not_stop_the_worker(
     mapping, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

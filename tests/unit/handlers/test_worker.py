@@ -13,7 +13,7 @@ import pytest
 from poller.handlers.worker import MOST_TRACE, Function
 from tests.unit.handlers.processes import alive
 
-HELLO = {"path": sys.path, "name": "process:it", "arn": "arn:it"}
+HELLO = {"path": sys.path, "name": "process:it", "arn": "arn:it", "mapping": "orders", "reports_are_read": True}
 FUNCTIONS = "tests.unit.handlers.process_functions"
 
 
