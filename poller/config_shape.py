@@ -16,7 +16,7 @@ from poller.core.mapping_names import ENDPOINT, url_problem
 from poller.core.mapping_schema import Schema, matching, one_of
 from poller.core.mapping_shapes import Path, quote, unknown
 from poller.errors import ConfigurationError
-from poller.http.listener import parse_address
+from poller.http.address import parse_address
 from poller.logs import FORMATS, LEVELS, Format
 from poller.settings import Settings, parse_state
 

@@ -21,8 +21,9 @@ from poller.check import check_start
 from poller.clock import SystemClock
 from poller.config import Configuration
 from poller.errors import ConfigurationError, PollerError, StopDeadlinePassed
+from poller.http.address import parse_address
 from poller.http.health import health_app
-from poller.http.listener import Running, parse_address, start_listener
+from poller.http.listener import Running, start_listener
 from poller.http.status import control_app, mappings_status
 from poller.reload import Reload
 from poller.service import Service

@@ -31,7 +31,7 @@ class State:
 @dataclass(frozen=True, slots=True)
 class Settings:
     """`Settings` of the file, valid. `shutdown_timeout` is in seconds; an empty `listen` means no listener, else
-    it is an address that http/listener.py can take apart. The daemon keeps positions in `poller.db` unless told
+    it is an address that http/address.py can take apart. The daemon keeps positions in `poller.db` unless told
     otherwise, because a stream read anew at each start loses records or repeats them (STR-31); the library writes
     no file that nobody named, so there it is memory.
     """

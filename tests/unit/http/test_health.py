@@ -15,8 +15,9 @@ from poller.core.model import Instant, MappingState, SourceKind
 from poller.core.records import TRIM_HORIZON, ShardGauges
 from poller.core.stream_gauges import stream_gauges
 from poller.http import answers
+from poller.http.address import Address
 from poller.http.health import health_app
-from poller.http.listener import Address, start_listener
+from poller.http.listener import start_listener
 from poller.metrics import Metrics
 from poller.metrics_stats import NO_GAUGES
 

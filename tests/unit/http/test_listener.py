@@ -1,4 +1,4 @@
-"""Addresses, sockets, and what is said when one cannot be had."""
+"""Sockets, and what is said when one cannot be had."""
 
 import errno
 import socket
@@ -7,8 +7,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from poller.errors import ConfigurationError, ListenError
-from poller.http.listener import ON_LOOPBACK, Address, parse_address, start_listener
+from poller.errors import ListenError
+from poller.http.address import Address
+from poller.http.listener import ON_LOOPBACK, start_listener
 
 SETTING = "Settings.Metrics.Listen"
 
@@ -25,32 +26,6 @@ def hello_app():
 async def get(url):
     async with aiohttp.ClientSession() as session, session.get(url) as answer:
         return await answer.text()
-
-
-@pytest.mark.parametrize(
-    ("text", "host", "port", "loopback"),
-    [
-        ("127.0.0.1:9464", "127.0.0.1", 9464, True),
-        ("[::1]:9464", "::1", 9464, True),
-        (":9464", "", 9464, False),
-        ("0.0.0.0:0", "0.0.0.0", 0, False),
-        ("localhost:65535", "localhost", 65535, True),
-        ("metrics.internal:80", "metrics.internal", 80, False),
-    ],
-)
-def test_an_address_is_taken_apart(text, host, port, loopback):
-    address = parse_address(text, SETTING)
-
-    assert (address.host, address.port, address.loopback) == (host, port, loopback)
-    assert str(address) == text
-
-
-@pytest.mark.parametrize(
-    "text", ["", "9464", "127.0.0.1", "::1:9464", "127.0.0.1:65536", "a b:1", "http://x:1", "[::1]"]
-)
-def test_anything_else_is_refused_with_what_would_be_right(text):
-    with pytest.raises(ConfigurationError, match=r"Settings\.Metrics\.Listen: .*such as 127\.0\.0\.1:9464"):
-        parse_address(text, SETTING)
 
 
 async def test_port_0_is_answered_with_the_real_port():

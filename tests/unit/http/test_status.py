@@ -10,7 +10,8 @@ from poller.core.mapping import EventSourceMapping, SourceArn, StreamSettings
 from poller.core.model import Instant, MappingState, QueueFacts, QueueGauges, SourceKind
 from poller.core.records import TRIM_HORIZON, Shard, ShardGauges
 from poller.core.stream_gauges import stream_gauges
-from poller.http.listener import Address, start_listener
+from poller.http.address import Address
+from poller.http.listener import start_listener
 from poller.http.status import control_app
 from poller.metrics import Metrics
 from poller.metrics_stats import NO_GAUGES, DiscardedFor
