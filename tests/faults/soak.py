@@ -227,6 +227,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=600.0, help="of work under faults (default: %(default)g)")
     parser.add_argument("--seed", type=int, default=None, help="which faults come when (default: any)")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started ends, too
     seed = random.randrange(1_000_000) if options.seed is None else options.seed
     print(f"the soak, {options.seconds:g} s, seed {seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
