@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from tests.sim.process import Process
     from tests.sim.world import World
 
-NONSENSE = (b'{"batchItemFailures": 7}', b'{"batchItemFailures": [{}, {"itemIdentifier": "x"}]}', b"[1]")
+NONSENSE = (
+    b'{"batchItemFailures": 7}',
+    b'{"batchItemFailures": [{}, {"itemIdentifier": "x"}]}',
+    b'{"batchItemFailures": [{"itemIdentifier": "x"}]}',
+    b'{"batchItemFailures": [{"itemIdentifier": ""}]}',
+    b"[1]",
+)
 DURATIONS = (0.0, 0.0, 0.01, 0.5, 3.0)
 TOO_LONG = 9.0  # seconds, of the 5 that a call may last
 

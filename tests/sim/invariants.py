@@ -74,6 +74,7 @@ class Rules:
         self._errors: Counter[tuple[Any, ...]] = Counter()
         self._ends_then: dict[tuple[Any, ...], tuple[int, int]] = {}
         self._documents: dict[str, list[Rec]] = {}
+        self._announced: set[tuple[Process, Rec]] = set()
         self._half_begun: set[tuple[Process, str, str]] = set()
 
     def check(self, condition: object, what: str) -> None:
@@ -174,6 +175,7 @@ class Rules:
             call = self._stream_begins(process, source, work)
         self._window_is_kept(source, call, getattr(work, "batch", work))
         for rec in call.recs:
+            self._announced.discard((process, rec))
             rec.begun += 1
             rec.alone += len(call.recs) == 1
         self.running.append(call)
@@ -216,6 +218,7 @@ class Rules:
         sequences = {int(record.sequence) for record in batch.records}
         recs = [rec for rec in source.by_shard.get(work.shard_id, ()) if rec.sequence in sequences]
         place = (work.shard_id, batch.lane)
+        self._world.reached["final invocation of a window"] += final
         self.check(len(recs) == len(batch.records), f"a batch of {work.shard_id} has records that are not there")
         self.check(recs or final, "an empty batch")
         self.check(len(recs) <= mapping.batch_size, f"{len(recs)} records in a batch of {mapping.batch_size}")
@@ -223,8 +226,14 @@ class Rules:
         mine = [call for call in self.running if call.source is source]
         self.check(all(call.place != place for call in mine), f"two batches of lane {place} at once")
         self.check(len(mine) < mapping.handler.concurrency, f"more than {mapping.handler.concurrency} at once")
+        limit = mapping.stream.maximum_age
+        wall = self._world.clock.now().wall
         for rec in recs:
             self.check(rec.matches, f"{rec.name} does not pass the filter")
+            # a batch may have waited for a free call of Handler.Concurrency since its records were looked at
+            waited = len(mine) + 1 >= mapping.handler.concurrency
+            too_old = limit is not None and wall - rec.at.wall > limit + 1.0
+            self.check(waited or not too_old, f"{rec.name} is too old to be tried")
             self._in_key_order(source, rec, recs)
         self._follows(source, place, recs)
         self._parents_are_done(source, work.shard_id)
@@ -363,7 +372,7 @@ class Rules:
         assert stream is not None
         if self._too_old(mapping, rec):
             return True
-        tries = rec.alone if stream.bisect else rec.begun
+        tries = (rec.alone if stream.bisect else rec.begun) + rec.announced
         busy = any(rec in call.recs for call in self.running)
         return stream.retries is not None and tries - busy > stream.retries
 
@@ -421,6 +430,13 @@ class Rules:
         if found.start is not None and lease.checkpoint == found.checkpoint:
             self.check(lease.start == found.start, f"{lease.key}: {lease.checkpoint} is resolved a second time")
         self._row_is_true(app, lease)
+        source = self._world.sources.by_uuid[app]
+        for head in json.loads(lease.progress)["heads"] if lease.progress else ():
+            if head["running"] and head["first"]:
+                first, last = int(head["first"]), int(head["last"])
+                recs = [rec for rec in source.by_shard.get(lease.key, ()) if first <= rec.sequence <= last]
+                running = {rec for call in self.running for rec in call.recs}
+                self._announced.update((process, rec) for rec in recs if rec not in running)
 
     def _row_is_true(self, app: str, lease: Lease) -> None:
         source = self._world.sources.by_uuid[app]
@@ -448,6 +464,9 @@ class Rules:
         """Its memory is gone."""
         self.running.clear()
         self._places.clear()
+        for announcer, rec in self._announced:
+            rec.announced += announcer is process
+        self._announced = {one for one in self._announced if one[0] is not process}
         for source in self._world.sources.all:
             for rec in source.records:
                 rec.received = None

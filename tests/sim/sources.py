@@ -47,6 +47,9 @@ class Rec:
     begun: int = 0
     alone: int = 0
     received: float | None = None
+    trimmed: bool = False
+    announced: int = 0
+    """Attempts that a row told of and that then never began, because the process ended in between."""
 
     def settle(self, fate: str) -> None:
         """Nobody owes it to anybody any more."""
@@ -62,6 +65,8 @@ class Source:
     aws: Aws
     random: Random
     python: bool = False
+    big: bool = False
+    """Whether some of its records are so large that few fit into an event."""
     redrives: bool = False
     promised: bool = False
     """Whether what is written now has to be delivered: LATEST has its meaning once the mapping is enabled."""
@@ -116,7 +121,8 @@ class Source:
         return self.promised
 
     def _send(self, rec: Rec) -> None:
-        body = json.dumps({"name": rec.name, "keep": rec.matches})
+        padding = "x" * 900_000 if self.big and self.random.random() < 0.9 else ""
+        body = json.dumps({"name": rec.name, "keep": rec.matches, "padding": padding})
         if self.kind is SourceKind.SQS:
             request: JsonObject = {"QueueUrl": self.queue_url, "MessageBody": body}
             if self.mapping.arn.fifo:
@@ -157,7 +163,10 @@ class Source:
         until = self.random.choice([rec.at.mono for rec in left]) if left else now.mono - 1.0
         for shard in self.stored.shards.values():
             shard.trim(until)
-        lost = [rec for rec in left if rec.at.mono <= until and rec.owed]
+        gone = [rec for rec in left if rec.at.mono <= until]
+        for rec in gone:
+            rec.trimmed = True
+        lost = [rec for rec in gone if rec.owed]
         for rec in lost:
             rec.settle("lost to retention")
         return lost
@@ -192,7 +201,7 @@ def any_source(random: Random, aws: Aws, place: int) -> Source:
         mapping = parse_mapping(fields)
         if not isinstance(mapping, Invalid):
             break
-    source = Source(mapping, aws, random, python=random.random() < 0.3)
+    source = Source(mapping, aws, random, python=random.random() < 0.3, big=random.random() < 0.04)
     if mapping.source is SourceKind.SQS:
         _make_queue(source, random)
     return source
@@ -224,7 +233,9 @@ def _queue(random: Random, place: int) -> JsonObject:
 
 def _make_queue(source: Source, random: Random) -> None:
     name, fifo = source.mapping.arn.name, source.mapping.arn.fifo
-    attributes = {"VisibilityTimeout": str(random.choice([5, 6, 12, 30]))}
+    attributes = {
+        "VisibilityTimeout": str(random.choice([3 if source.mapping.poller.heartbeat else 5, 6, 12, 30]))
+    }
     more = {"FifoQueue": "true"} if fifo else {}
     if random.random() < 0.5:
         source.redrives = True

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -54,6 +55,9 @@ class World:
         self._lives = 0
         self._late: set[asyncio.TimerHandle] = set()
         self._hash = hashlib.blake2b(digest_size=12)
+        self._events = 0
+        self._strike_at: int | None = None
+        self._struck = asyncio.Event()
 
     @property
     def time(self) -> float:
@@ -67,6 +71,23 @@ class World:
     def trace(self, *words: object) -> None:
         """Something has happened."""
         self._hash.update(repr((round(self.time, 6), words)).encode())
+        self._events += 1
+        if self._events == self._strike_at:
+            self.process.dead = True  # at this very instant: nothing that it does from here on has an effect
+            self._struck.set()
+
+    def strike(self) -> None:
+        """kill -9 in the middle of something: at one of the next events, whichever it is."""
+        self._strike_at = self._events + self.random.randint(1, 40)
+
+    async def pass_time(self, seconds: float) -> None:
+        """Or until the process is struck."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._struck.wait()
+        if self._struck.is_set():
+            self._struck.clear()
+            await DISTURBANCES["kill"][0](self)
 
     def later(self, seconds: float, act: Callable[[], object]) -> None:
         """Something happens to the store, whoever may be alive then."""
@@ -88,7 +109,7 @@ class World:
         names = list(DISTURBANCES)
         weights = [weight for _, weight in DISTURBANCES.values()]
         for _ in range(self.steps):
-            await asyncio.sleep(self.random.choice(LULLS))
+            await self.pass_time(self.random.choice(LULLS))
             self.look()
             for _ in range(self.random.choice([0, 1, 1, 3])):
                 self.put()
@@ -116,6 +137,7 @@ class World:
         """No more trouble; what is poison stays so where somebody gives it up in the end."""
         self.weather = Weather()
         self.rows.down = False
+        self._strike_at = None
         for source in self.sources.all:
             stream = source.mapping.stream
             if source.redrives or (stream is not None and stream.retries is not None):
