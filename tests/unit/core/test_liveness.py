@@ -54,8 +54,11 @@ def test_an_invocation_far_over_its_timeout_is_stuck():
     assert stuck(facts, deadline + 1) == "an invocation has been running for 61 s, its timeout is 30 s"
 
 
-def test_a_dead_driver_is_stuck_at_once():
-    assert stuck(replace(HEALTHY, crashed="KeyError: 7"), 100.0) == "its driver ended: KeyError: 7"
+@pytest.mark.parametrize("polling", [True, False])
+def test_a_dead_driver_is_stuck_at_once(polling: bool):
+    """Whatever it was at when it ended."""
+    facts = replace(HEALTHY, polling=polling, crashed="KeyError: 7")
+    assert stuck(facts, 100.0) == "its driver ended: KeyError: 7"
 
 
 @pytest.mark.parametrize("state", [MappingState.DISABLING, MappingState.DISABLED, MappingState.DELETING])

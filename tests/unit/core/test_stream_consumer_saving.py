@@ -209,6 +209,18 @@ def test_a_failing_batch_is_formed_again() -> None:
     assert later.runs[0].batch.attempts == 0
 
 
+def test_a_failing_batch_is_found_again_where_numbers_grow_in_length() -> None:
+    """STR-28, BAT-6: 9 is before 10, which as text it is not."""
+    rig = Rig(guarded=True, retries=2, batch_size=10, progress=Progress(after("8"), lanes=1))
+    rig.bring(*wires(9, 10))
+    rig.end(BOOM)
+    rig.rest()
+    later = rig.again()
+    later.bring(*wires(9, 10, 11))
+    assert later.running == [[9, 10]]
+    assert later.runs[0].batch.attempts == 1
+
+
 def test_a_batch_waits_for_the_rest_of_its_records() -> None:
     """BAT-6: it becomes no smaller because a read brought less; no window is waited for."""
     head = Head(0, "1", "3", 3, 1, 0, None, running=False)

@@ -1,0 +1,182 @@
+"""Planted bugs at the ends: targets, child processes, AWS's answers, destinations, secrets, the exit code."""
+
+from typing import Final
+
+from tests.planted.bug import Bug
+
+_HTTP = ("tests/unit/handlers/test_http.py", "tests/unit/handlers/test_http_answer.py")
+_CONNECTIONS = ("tests/unit/handlers/test_http_connections.py",)
+_POOL = ("tests/unit/handlers/test_child_pool.py",)
+_DESTINATIONS = ("tests/unit/aws/test_destinations.py",)
+_WIRE = ("tests/unit/aws/test_wire.py",)
+
+ENDS: Final[tuple[Bug, ...]] = (
+    Bug(
+        "redirect-followed",
+        "INV-9: records go to a place that nobody wrote down",
+        "handlers/http.py",
+        "allow_redirects=False",
+        "allow_redirects=True",
+        _HTTP,
+    ),
+    Bug(
+        "answer-before-the-question",
+        "INV-4: what an idle connection said is taken for the answer, and a batch that never ran for done",
+        "handlers/http.py",
+        "if protocol is None or protocol.should_close or not protocol.is_connected():",
+        "if protocol is None:",
+        _CONNECTIONS,
+    ),
+    Bug(
+        "throttled-target-costs-an-attempt",
+        "INV-4: 429 counts as a function error",
+        "handlers/http_answer.py",
+        "if status in _THROTTLED:",
+        "if status == HTTPStatus.SERVICE_UNAVAILABLE:",
+        _HTTP,
+    ),
+    Bug(
+        "retry-after-ignored",
+        "INV-4: a target that names a time is called before it",
+        "handlers/http_answer.py",
+        'return Throttled(said, seconds_asked(headers.get("Retry-After"), now))',
+        "return Throttled(said, None)",
+        _HTTP,
+    ),
+    Bug(
+        "error-header-ignored",
+        "INV-2: a 200 with X-Amz-Function-Error counts as success",
+        "handlers/http_answer.py",
+        "if error is None:",
+        "if not error or error:",
+        _HTTP,
+    ),
+    Bug(
+        "query-in-the-log",
+        "Secrets: the query of a target's URL is told in errors",
+        "handlers/http_answer.py",
+        "return one_line(url.raw_authority)",
+        "return one_line(str(url))",
+        _HTTP,
+    ),
+    Bug(
+        "receipt-in-the-log",
+        "Section 7: receipt handles that AWS quotes are logged",
+        "aws/errors.py",
+        'if "receipt" in line.lower():',
+        'if "receipt " in line:',
+        ("tests/unit/aws/test_errors.py",),
+    ),
+    Bug(
+        "worker-lives-past-its-timeout",
+        "INV-3: a worker whose call timed out is asked again, and answers the call before",
+        "handlers/child_pool.py",
+        "            except BaseException:\n                self._discard(child)",
+        "            except BaseException:\n                self._give_back(child)",
+        _POOL,
+    ),
+    Bug(
+        "unread-request-costs-an-attempt",
+        "INV-9: a child that died before it read the event spends an attempt",
+        "handlers/child_pool.py",
+        "if not (isinstance(answer, Ended | OutOfTurn) and answer.unread):",
+        "if isinstance(answer, Ended | OutOfTurn):",
+        _POOL,
+    ),
+    Bug(
+        "greeting-passes-for-an-answer",
+        "INV-9: what a program prints at its start counts as the success of its first batch",
+        "handlers/child.py",
+        "return not self._heard and waiting(self._pipes.answers.fileno()) == 0",
+        "return True",
+        ("tests/unit/handlers/test_exec.py", "tests/unit/handlers/test_child.py"),
+    ),
+    Bug(
+        "grandchildren-outlive-their-worker",
+        "INV-3: what a worker had started goes on when it has ended",
+        "handlers/child.py",
+        "            _kill_group(self.pid)\n            self._over.set()",
+        "            self._over.set()",
+        ("tests/unit/handlers/test_child.py", "tests/unit/handlers/test_process.py"),
+    ),
+    Bug(
+        "unmentioned-entry-is-done",
+        "SQS-26: an entry that the answer of a batch call does not mention counts as deleted",
+        "aws/sqs.py",
+        "if str(index) in succeeded:",
+        "if str(index) not in told:",
+        ("tests/unit/aws/test_sqs_queue.py",),
+    ),
+    Bug(
+        "end-of-a-shard-believed",
+        "STR-4: a mistaken null iterator ends a shard with all that is in it",
+        "aws/shards.py",
+        "if listing.shows_open(shard_id):",
+        "if listing.shows_open(shard_id) and not listing.complete:",
+        ("tests/unit/aws/test_kinesis.py", "tests/unit/aws/test_dynamodb_streams.py"),
+    ),
+    Bug(
+        "table-end-not-asked-about",
+        "STR-4: a null iterator of DynamoDB is the end, whatever the list of shards says",
+        "aws/dynamodb_streams.py",
+        "await self._check_end(shard_id)",
+        "await self.children(shard_id)",
+        ("tests/unit/aws/test_dynamodb_streams.py",),
+    ),
+    Bug(
+        "timestamp-rounded-up",
+        "STR-13: the record at AT_TIMESTAMP is skipped",
+        "aws/kinesis.py",
+        "floor(position.timestamp * 1000) / 1000",
+        "-floor(-position.timestamp * 1000) / 1000",
+        ("tests/unit/aws/test_kinesis.py",),
+    ),
+    Bug(
+        "page-of-a-proxy-accepted",
+        "DST-30: any answer with status 200 counts as a document handed over",
+        "aws/destinations.py",
+        "if not receipt:",
+        "if receipt is False:",
+        _DESTINATIONS,
+    ),
+    Bug(
+        "document-tried-once",
+        "DST-30: a document is dropped after one try",
+        "aws/destinations.py",
+        "stop=stop_after_attempt(TRIES),",
+        "stop=stop_after_attempt(1),",
+        _DESTINATIONS,
+    ),
+    Bug(
+        "data-missing-from-the-bucket",
+        "DST-10: the object in S3 lacks the records",
+        "core/failure_document.py",
+        'return serialise({**document, "payload": serialise(event).decode()})',
+        'return serialise({**document, "payload": serialise({}).decode()})',
+        ("tests/unit/core/test_failure_document.py",),
+    ),
+    Bug(
+        "call-without-a-deadline",
+        "Promise 3: a call to an AWS that hangs never ends",
+        "aws/wire.py",
+        "self._agent + signed, payload, until - loop.time(), idempotent=True",
+        "self._agent + signed, payload, 86_400.0, idempotent=True",
+        (*_WIRE, "--timeout=30", "-k", "deadline or hangs"),
+    ),
+    Bug(
+        "wrong-clock-for-ever",
+        "Section 7: a refused signature with a wrong clock is never put right",
+        "aws/wire.py",
+        "self._skew = told - wall",
+        "self._skew = wall - told",
+        _WIRE,
+    ),
+    Bug(
+        "abandoned-work-exits-with-0",
+        "Promise 4: a stop that abandoned work looks clean",
+        "daemon.py",
+        "    if abandoned:\n        raise StopDeadlinePassed(",
+        "    if abandoned < 0:\n        raise StopDeadlinePassed(",
+        ("tests/acceptance/test_stop.py", "-k", "deadline_gives_back"),
+    ),
+)

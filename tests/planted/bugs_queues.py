@@ -1,0 +1,208 @@
+"""Planted bugs in the machine of a queue: receives, batches, groups, receipts, deletes, what is given back."""
+
+from typing import Final
+
+from tests.planted.bug import Bug
+
+_INVOKING = ("tests/unit/core/test_queue_consumer_invoking.py",)
+_POLLING = ("tests/unit/core/test_queue_consumer_polling.py",)
+_DELETING = ("tests/unit/core/test_queue_consumer_deleting.py",)
+_ENDING = ("tests/unit/core/test_queue_consumer_ending.py",)
+_FIFO = ("tests/unit/core/test_queue_consumer_fifo.py", "tests/unit/core/test_lanes.py")
+_FILTERING = ("tests/unit/core/test_queue_consumer_filtering.py",)
+_BATCHES = ("tests/unit/core/test_batcher.py",)
+
+QUEUES: Final[tuple[Bug, ...]] = (
+    Bug(
+        "deleted-before-it-ran",
+        "SQS-20: messages are deleted when they are handed to the function",
+        "core/queue_consumer.py",
+        "self._commands.append(Invoke(batch))",
+        "self._commands.append(Invoke(batch)); self._deletes.acknowledge(batch.messages)",
+        _INVOKING,
+    ),
+    Bug(
+        "stale-receipt-invoked",
+        "SQS-23: a batch runs although the queue shows its messages to others already",
+        "core/queue_consumer.py",
+        "if self._held.lease_until(batch) < now:",
+        "if self._held.lease_until(batch) < 0:",
+        _INVOKING,
+    ),
+    Bug(
+        "group-runs-past-a-stale-message",
+        "FIFO-6: what stands behind a stale message of its group runs before it",
+        "core/queue_consumer.py",
+        "(gone if message.id in stale_ids or message.group in gone_groups else kept)",
+        "(gone if message.id in stale_ids else kept)",
+        _FIFO,
+    ),
+    Bug(
+        "runs-twice-when-received-again",
+        "SQS-27: a message whose visibility ran out runs a second time beside itself",
+        "core/queue_consumer.py",
+        "self._receive_again(by_id.pop(message_id))",
+        "self._receive_again(by_id[message_id])",
+        ("tests/unit/core/test_queue_consumer_deleting.py", *_INVOKING),
+    ),
+    Bug(
+        "oldest-receipt-wins",
+        "SQS-27: the receipt that a message was first received with is used for ever",
+        "core/held.py",
+        "return tuple([self._messages[message.id] for message in messages])",
+        "return messages",
+        ("tests/unit/core/test_held.py", *_DELETING),
+    ),
+    Bug(
+        "group-freed-while-a-retry-waits",
+        "FIFO-6: after a throttle later messages of the group overtake the batch that waits",
+        "core/queue_consumer.py",
+        "                self._return_unstarted()\n            return\n        if failed:",
+        "                self._return_unstarted()\n        if failed:",
+        _FIFO,
+    ),
+    Bug(
+        "group-in-two-batches",
+        "FIFO-1: a group is freed while a batch of it is in flight",
+        "core/lanes.py",
+        "self._active |= entering",
+        "self._active &= entering",
+        _FIFO,
+    ),
+    Bug(
+        "group-goes-on-after-a-failure",
+        "FIFO-6: what waited behind a failed message runs before it comes again",
+        "core/lanes.py",
+        "if group in failed_groups:",
+        "if group in ():",
+        _FIFO,
+    ),
+    Bug(
+        "filtered-message-stays",
+        "FLT-40: a filtered message is not deleted, and comes back for ever",
+        "core/queue_consumer.py",
+        "self._deletes.acknowledge(others)",
+        "self._held.newest(others)",
+        _FILTERING,
+    ),
+    Bug(
+        "filter-after-the-batch",
+        "BAT-5: filtered messages fill batches and reach the function",
+        "core/queue_consumer.py",
+        "self._admit(passing)",
+        "self._admit(fresh)",
+        _FILTERING,
+    ),
+    Bug(
+        "received-beyond-free-slots",
+        "SQS-2: receives in flight are not counted, and more comes than can run",
+        "core/permits.py",
+        "unclaimed * self._batch_size - self._batcher.count - self._receives.asked)",
+        "unclaimed * self._batch_size - self._batcher.count)",
+        _POLLING,
+    ),
+    Bug(
+        "over-the-byte-budget",
+        "SQS-2: the process holds more bytes than it may",
+        "core/permits.py",
+        "return not self._budget.has_room and bool(self._held)",
+        "return False",
+        _POLLING,
+    ),
+    Bug(
+        "window-restarted-by-each-receive",
+        "BAT-4: the window begins anew with every receive, and a busy queue waits for ever",
+        "core/batcher.py",
+        "            if not opened:\n                self._opened_at = now",
+        "            self._opened_at = now",
+        _BATCHES,
+    ),
+    Bug(
+        "window-began-before-the-slot",
+        "BAT-4: the window of a queue's batch runs while there is no slot for it",
+        "core/batcher.py",
+        "return max(self._opened_at, slot_free_since) + self._window",
+        "return self._opened_at + self._window",
+        _BATCHES,
+    ),
+    Bug(
+        "event-over-its-limit",
+        "BAT-1: a batch grows beyond what an invocation may have",
+        "core/batcher.py",
+        "if self._size + added > EVENT_LIMIT:",
+        "if self._size + added > 2 * EVENT_LIMIT:",
+        _BATCHES,
+    ),
+    Bug(
+        "commas-not-counted",
+        "BAT-2: the size of an event is not exact",
+        "core/batcher.py",
+        "added += RECORD_SEPARATOR",
+        "added += 0",
+        _BATCHES,
+    ),
+    Bug(
+        "one-id-in-two-deletes",
+        "SQS-26: the answer to an older receipt decides about the newer one",
+        "core/deletes.py",
+        "if len(pending) <= ENTRIES and under_way.isdisjoint(pending):",
+        "if len(pending) <= ENTRIES:",
+        ("tests/unit/core/test_deletes.py",),
+    ),
+    Bug(
+        "delete-tried-once",
+        "SQS-26: a refused delete is not tried again while its lease lasts",
+        "core/deletes.py",
+        "if when < lease_until[message.id]:",
+        "if when < 0:",
+        ("tests/unit/core/test_deletes.py",),
+    ),
+    Bug(
+        "came-too-late-and-kept",
+        "API-8: what a receive brings after the stop is hidden until its visibility ends",
+        "core/queue_consumer.py",
+        "self._give_back(fresh, ReleaseReason.STOP)",
+        "self._forget(fresh)",
+        _ENDING,
+    ),
+    Bug(
+        "stop-forgets-the-long-poll",
+        "API-8: finished while a receive is in flight, whose messages nobody gives back",
+        "core/queue_consumer.py",
+        "not (self._receives or self._held or self._changes_under_way)",
+        "not (self._held or self._changes_under_way)",
+        _ENDING,
+    ),
+    Bug(
+        "lease-counted-too-long",
+        "SQS-23: the way of the answer is not taken off the lease",
+        "core/visibility.py",
+        "return received_at + visibility - min(MARGIN_MOST, visibility * MARGIN)",
+        "return received_at + visibility",
+        ("tests/unit/core/test_visibility.py",),
+    ),
+    Bug(
+        "halved-to-nothing",
+        "SQS-24: throttles bring the concurrency to 0, and nothing runs any more",
+        "core/scaling.py",
+        "self.limit = max(1, self.limit // 2)",
+        "self.limit = max(0, self.limit // 2)",
+        ("tests/unit/core/test_scaling.py",),
+    ),
+    Bug(
+        "heartbeat-never-due",
+        "SQS-9: receipts are never extended",
+        "core/heartbeat.py",
+        "due=now + left / 2,",
+        "due=inf,",
+        ("tests/unit/core/test_heartbeat.py",),
+    ),
+    Bug(
+        "heartbeat-past-twelve-hours",
+        "SQS-9: asks for more than SQS gives, and is refused",
+        "core/heartbeat.py",
+        "latest=message.received_at + LONGEST - LONGEST_MARGIN,",
+        "latest=message.received_at + LONGEST + LONGEST_MARGIN,",
+        ("tests/unit/core/test_heartbeat.py",),
+    ),
+)

@@ -1,0 +1,261 @@
+"""Planted bugs in what carries decisions out: dispatcher, drivers, rows and stores, shards, stops, restarts."""
+
+from typing import Final
+
+from tests.planted.bug import Bug
+
+_DISPATCHER = ("tests/unit/runtime/test_dispatcher.py",)
+_SHUTDOWN = ("tests/unit/runtime/test_shutdown.py",)
+_DRIVER = ("tests/unit/runtime/test_driver.py",)
+_STREAM_DRIVER = ("tests/unit/runtime/test_stream_driver.py",)
+_STREAMS = ("tests/unit/runtime/test_stream_coordinator.py",)
+_COORDINATOR = ("tests/unit/runtime/test_coordinator.py",)
+_HEARTBEAT = ("tests/unit/runtime/test_heartbeat.py",)
+_ROWS = ("tests/unit/runtime/test_stream_rows.py",)
+_MEMORY = ("tests/contract/test_store_contract.py", "-k", "memory")
+_SQLITE = ("tests/contract/test_store_contract.py", "tests/unit/store", "-k", "sqlite")
+_LIVENESS = ("tests/unit/core/test_liveness.py",)
+
+RUNTIME: Final[tuple[Bug, ...]] = (
+    Bug(
+        "timeout-not-enforced",
+        "INV-3: a handler that hangs holds its batch for ever",
+        "runtime/dispatcher.py",
+        "        if call in self._calls:\n",
+        "        if call not in self._calls:\n",
+        _DISPATCHER,
+    ),
+    Bug(
+        "timed-out-and-not-cancelled",
+        "INV-3: a handler that timed out works on beside the next attempt",
+        "runtime/dispatcher.py",
+        "        call.task.cancel()\n",
+        "",
+        _DISPATCHER,
+    ),
+    Bug(
+        "our-bug-costs-an-attempt",
+        "ERR-1, INV-9: what broke in poller counts against the record",
+        "runtime/dispatcher.py",
+        "result = NotInvoked(text)\n        self._finish(call, result)",
+        'result = FunctionError("Runtime.Unknown", text)\n        self._finish(call, result)',
+        _DISPATCHER,
+    ),
+    Bug(
+        "long-poll-cancelled-at-a-stop",
+        "API-8, promise 4: messages of the receive in flight are hidden until their visibility ends",
+        "runtime/shutdown.py",
+        "coordinator.request(Request.STOP)",
+        "coordinator.task.cancel()",
+        _SHUTDOWN,
+    ),
+    Bug(
+        "long-poll-longer-than-the-stop",
+        "Promise 4: a stop passes its deadline while it waits for the long poll",
+        "runtime/shutdown.py",
+        "return max(1, min(LONG_POLL, int(timeout - _reserve(timeout)) - 1))",
+        "return LONG_POLL",
+        _SHUTDOWN,
+    ),
+    Bug(
+        "nothing-given-back-at-the-deadline",
+        "Promise 4: what a handler still holds at the deadline is not visible to others",
+        "runtime/shutdown.py",
+        "coordinator.request(Request.ABANDON)",
+        "coordinator.request(Request.STOP)",
+        _SHUTDOWN,
+    ),
+    Bug(
+        "failed-delete-taken-for-done",
+        "SQS-26: a delete that did not reach SQS is never tried again",
+        "runtime/driver.py",
+        "self.feed(Deleted(messages, messages, str(error)))",
+        "self.feed(Deleted(messages, (), str(error)))",
+        _DRIVER,
+    ),
+    Bug(
+        "refused-delete-taken-for-done",
+        "SQS-26: an entry that SQS refused is never tried again",
+        "runtime/driver.py",
+        "failed = tuple([messages[entry.index] for entry in refused])",
+        "failed = tuple([messages[entry.index] for entry in refused[:0]])",
+        _DRIVER,
+    ),
+    Bug(
+        "broken-machine-looks-alive",
+        "Promise 3: a bug in a step leaves a mapping that does nothing and says nothing",
+        "runtime/driver.py",
+        "self._finished.set_exception(error)",
+        "self._at_rest = None",
+        _DRIVER,
+    ),
+    Bug(
+        "heartbeat-sends-nothing",
+        "SQS-9: extensions that are due are not sent",
+        "runtime/heartbeat.py",
+        "self._tasks.create_task(self._extend(order))",
+        "self._teller",
+        _HEARTBEAT,
+    ),
+    Bug(
+        "refused-extension-taken-for-done",
+        "SQS-9, SQS-23: a receipt that SQS did not extend is taken for good",
+        "runtime/heartbeat.py",
+        "refused = {order.entries[failure.index][0]: failure.code for failure in failures}",
+        "refused: dict[str, str] = {}",
+        _HEARTBEAT,
+    ),
+    Bug(
+        "crash-ends-the-mapping",
+        "Promise 3: a mapping that crashed is not started again",
+        "runtime/coordinator.py",
+        "                crashes += 1\n",
+        "                return\n",
+        _COORDINATOR,
+    ),
+    Bug(
+        "crashed-shard-stays-down",
+        "Promise 3, GEN-9: a shard that crashed is not read any more",
+        "runtime/stream_shards.py",
+        "self._chore(key, partial(self._restart, key, ending, driver))",
+        "self._rows.drop(key)",
+        _STREAMS,
+    ),
+    Bug(
+        "restart-beside-a-running-function",
+        "STR-1, GEN-9: a shard begins again while the function still has its last batch",
+        "runtime/stream_shards.py",
+        "await driver.quiet()",
+        "driver.gauges()",
+        _STREAMS,
+    ),
+    Bug(
+        "end-before-the-children",
+        "STR-6: a shard's end is written before its children have rows, and they may never get them",
+        "runtime/stream_shards.py",
+        "await self._rows.create(children_rows(row.lease, children, self._rows.rows))",
+        "children_rows(row.lease, children, self._rows.rows)",
+        _STREAMS,
+    ),
+    Bug(
+        "save-told-before-it-is-written",
+        "STR-30: a write that failed counts as done, and the position is lost at the next start",
+        "runtime/stream_driver.py",
+        "event = SaveFailed(order.number, str(error))",
+        "event = Saved(order.number)",
+        _STREAM_DRIVER,
+    ),
+    Bug(
+        "lost-row-not-noticed",
+        "STR-30, GEN-3: two owners work on one shard",
+        "runtime/stream_driver.py",
+        "event = Saved(order.number) if ours else LeaseLost()",
+        "event = Saved(order.number)",
+        _STREAM_DRIVER,
+    ),
+    Bug(
+        "refused-document-taken-for-accepted",
+        "DST-30: a document that nobody took counts as handed over",
+        "runtime/stream_driver.py",
+        "problem = str(error) or type(error).__name__",
+        "problem = str(error)[:0]",
+        _STREAM_DRIVER,
+    ),
+    Bug(
+        "concurrency-not-bounded",
+        "Handler.Concurrency: all lanes of all shards run at once",
+        "runtime/gate.py",
+        "self._free -= 1",
+        "self._free -= 0",
+        ("tests/unit/runtime/test_gate.py",),
+    ),
+    Bug(
+        "last-chance-in-company",
+        "ERR-5: neighbours of a deadly record are given up with it",
+        "runtime/solitude.py",
+        "if self._alone is None and self._asking and not self._running:",
+        "if self._alone is None and self._asking:",
+        ("tests/unit/runtime/test_solitude.py",),
+    ),
+    Bug(
+        "tenure-not-compared",
+        "STR-30: a write of an earlier life of the same worker passes for this one's",
+        "runtime/stream_rows.py",
+        "if (found.owner, found.tenure) != (self.lease.owner, self.lease.tenure):",
+        "if found.owner != self.lease.owner:",
+        _ROWS,
+    ),
+    Bug(
+        "row-taken-away-stays-away",
+        "STR-31: a row that somebody deleted is not put back, and the shard starts over",
+        "runtime/stream_rows.py",
+        "        for lease in deleted_rows(held, found):\n            await self.store.create(self.app, lease)",
+        "        deleted_rows(held, found)",
+        _ROWS,
+    ),
+    Bug(
+        "set-without-the-owner-in-memory",
+        "STR-30: compare-and-set looks at the counter alone",
+        "store/memory.py",
+        "if found is None or (found.counter, found.owner) != (expected.counter, expected.owner):\n"
+        "            return Conflict(found)",
+        "if found is None or found.counter != expected.counter:\n            return Conflict(found)",
+        _MEMORY,
+    ),
+    Bug(
+        "set-without-the-owner-in-sqlite",
+        "STR-30: compare-and-set looks at the counter alone",
+        "store/sqlite.py",
+        "AND leaseCounter = ? AND leaseOwner IS ?",
+        "AND leaseCounter = ? AND (leaseOwner IS ? OR 1)",
+        _SQLITE,
+    ),
+    Bug(
+        "set-without-the-counter-in-sqlite",
+        "STR-30: two writes from the same row both succeed",
+        "store/sqlite.py",
+        "AND leaseCounter = ? AND leaseOwner IS ?",
+        "AND (leaseCounter = ? OR 1) AND leaseOwner IS ?",
+        _SQLITE,
+    ),
+    Bug(
+        "told-and-rolled-back",
+        "STR-30: a write is reported and was never committed",
+        "store/sqlite.py",
+        'connection.execute("COMMIT")',
+        'connection.execute("ROLLBACK")',
+        _SQLITE,
+    ),
+    Bug(
+        "durable-in-name-only",
+        "STR-30: a position that was reported as durable does not outlast a power cut",
+        "store/sqlite.py",
+        "synchronous = 2 if durable else 1",
+        "synchronous = 1 if durable else 2",
+        _SQLITE,
+    ),
+    Bug(
+        "dead-driver-is-well",
+        "Promise 3: /livez knows nothing of a driver that ended",
+        "core/liveness.py",
+        "if facts.crashed is not None:",
+        "if facts.crashed is not None and facts.polling:",
+        _LIVENESS,
+    ),
+    Bug(
+        "silence-is-well",
+        "Promise 3: /livez knows nothing of a source that never answers",
+        "core/liveness.py",
+        "silent > POLL_DEADLINE",
+        "silent > 24 * 3600",
+        _LIVENESS,
+    ),
+    Bug(
+        "blocked-loop-not-told",
+        "Promise 3: nobody hears which handler blocks the event loop",
+        "runtime/watchdog.py",
+        "if now - asked >= BLOCKED_AFTER:",
+        "if now - asked >= 1000 * BLOCKED_AFTER:",
+        ("tests/unit/runtime/test_watchdog.py",),
+    ),
+)
