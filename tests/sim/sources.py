@@ -95,7 +95,9 @@ class Source:
 
     def put(self, *, poison: float = 0.0, key: int | None = None) -> Rec:
         random = self.random
-        word = f"k{random.randrange(KEYS) if key is None else key}"
+        # groups are worth little while they hold one message each
+        keys = 2 if self.mapping.arn.fifo else KEYS
+        word = f"k{random.randrange(keys) if key is None else key}"
         number = self.newest[word] = self.newest.get(word, 0) + 1
         now = self.aws.clock.now()
         matches = not self.mapping.filters or random.random() < 0.7
@@ -222,7 +224,8 @@ def _queue(random: Random, place: int) -> JsonObject:
     fifo = random.random() < 0.5
     window = 0 if fifo else random.choice([0, 0, 2, 5])
     fields = _common(random, f"arn:aws:sqs:{ACCOUNT}:q{place}{'.fifo' if fifo else ''}", SourceKind.SQS)
-    fields |= {"BatchSize": random.choice([1, 2, 4, 10]), "MaximumBatchingWindowInSeconds": window}
+    sizes = [1, 1, 2, 4] if fifo else [1, 2, 4, 10]
+    fields |= {"BatchSize": random.choice(sizes), "MaximumBatchingWindowInSeconds": window}
     fields["Poller"] = {"Heartbeat": random.random() < 0.3}
     if random.random() < 0.3:
         fields["Poller"]["RetryDelay"] = {"Initial": 1, "Max": 8}
@@ -233,9 +236,7 @@ def _queue(random: Random, place: int) -> JsonObject:
 
 def _make_queue(source: Source, random: Random) -> None:
     name, fifo = source.mapping.arn.name, source.mapping.arn.fifo
-    attributes = {
-        "VisibilityTimeout": str(random.choice([3 if source.mapping.poller.heartbeat else 5, 6, 12, 30]))
-    }
+    attributes = {"VisibilityTimeout": str(random.choice([3 if source.mapping.poller.heartbeat else 5, 5, 6, 20]))}
     more = {"FifoQueue": "true"} if fifo else {}
     if random.random() < 0.5:
         source.redrives = True

@@ -105,6 +105,9 @@ class World:
         self.sources = Sources(self.random, self.aws)
         for _ in range(self.random.randint(0, 12)):
             self.put()
+        for source in self.sources.all:
+            for _ in range(self.random.randint(0, 15) if source.mapping.arn.fifo else 0):
+                source.put(poison=self.poison)  # a crowd in each group
         await self.start()
         names = list(DISTURBANCES)
         weights = [weight for _, weight in DISTURBANCES.values()]
