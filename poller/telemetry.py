@@ -399,8 +399,8 @@ def _received_again(messages: list[JsonObject]) -> int:
     for message in messages:
         try:
             count = message["Attributes"]["ApproximateReceiveCount"]
-        except (KeyError, TypeError):
-            count = (message.get("Attributes") or {}).get("ApproximateReceiveCount", "1")
+        except (KeyError, TypeError):  # not there, or not even a message
+            count = "1"
         if count != "1":
             again += 1
     return again

@@ -8,10 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poller.core.filter import make_filter
-from poller.core.mapping import SourceArn
-from poller.core.model import Message, SourceKind
+from poller.core.mapping import EventSourceMapping, SourceArn
+from poller.core.messages import Received
+from poller.core.model import Instant, Message, SourceKind
 from poller.core.payload import event_size, make_messages, queue_event, serialise
-from tests.property.hostile import MEGABYTE, costing_at_most, deep_text, objects, odd, one_odd_field
+from poller.metrics_stats import NO_GAUGES, MappingStats
+from poller.telemetry import Telemetry
+from tests.property.hostile import MEGABYTE, ODD, costing_at_most, deep_text, objects, odd, one_odd_field
 
 QUEUE = SourceArn("arn:aws:sqs:eu-west-1:123456789012:q", "aws", "eu-west-1", "123456789012", "q")
 FIFO = SourceArn("arn:aws:sqs:eu-west-1:123456789012:q.fifo", "aws", "eu-west-1", "123456789012", "q.fifo")
@@ -175,3 +178,14 @@ def test_a_number_that_nobody_reads_does_not_make_a_body_text(number: str) -> No
     [message] = make_messages([wire], QUEUE, False, 0.0, 0.0)
     assert make_filter(['{"body": {"type": ["order"]}}'], SourceKind.SQS).passes_message(message.record)
     assert make_filter(['{"body": {"n": [{"exists": true}]}}'], SourceKind.SQS).passes_message(message.record)
+
+
+def test_what_a_receive_brings_is_counted_whatever_it_is() -> None:
+    """SQS-40: the numbers of a mapping are made of the same rubble, and nothing in them may break either."""
+    mapping = EventSourceMapping("u", "n", SourceKind.SQS, QUEUE, "f", "arn:f")
+    stats = MappingStats(mapping, lambda: NO_GAUGES, since=0.0)
+    telemetry = Telemetry(stats)
+    sent = [*ODD, *one_odd_field(WIRE), *({**WIRE, "Attributes": one} for one in one_odd_field(ATTRIBUTES))]
+    telemetry.words[Received](Received(1, sent, 1_000), Instant(1.0, 1.0))
+    assert stats.polled_events == len(sent)
+    assert 0 < stats.redelivered_events < len(sent)
