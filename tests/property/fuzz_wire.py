@@ -18,7 +18,7 @@ from poller.aws.http1 import HttpClient, HttpError, HttpResponse, TimedOut
 
 SECONDS = 60.0
 BODY = b'{"a": 1}'
-PACKED = gzip.compress(BODY)
+PACKED = gzip.compress(BODY, mtime=0)
 OK = b"HTTP/1.1 200 OK\r\n"
 ANSWERS: dict[str, tuple[bytes, int, bytes]] = {
     "a length": (OK + b"Content-Length: 8\r\n\r\n" + BODY, 200, BODY),
