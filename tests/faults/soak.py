@@ -79,6 +79,8 @@ class Soak:
                     return
                 life.look()
                 told()
+                if end == "SIGTERM" and len(life.samples) % 10 == 0:
+                    life.buffered.append((life.seconds, running.metric("esm_buffered_events")))
                 if now > hangup and "/metrics" in running.output()[:4000]:  # until then SIGHUP would end it
                     hangup = now + self.chance.expovariate(1 / HANGUP_EVERY)
                     life.hangups += 1

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-WARM_UP = 0.25  # of a life: caches fill, pools and workers come
+WARM_UP = 0.3  # of a life: caches fill, pools and workers come
 NOISE_MIB = 4.0  # of memory, whatever else the figures say
 NOISE_COUNT = 6.0  # of descriptors, threads and tasks: pools breathe
 
@@ -33,6 +33,8 @@ class Life:
     samples: list[Sample] = field(default_factory=list)
     end: str = ""
     hangups: int = 0
+    buffered: list[tuple[float, float]] = field(default_factory=list)
+    """By second, the messages and records in hand: memory follows them."""
     children: set[int] = field(default_factory=set)
 
     def look(self) -> None:
@@ -97,6 +99,8 @@ def trends(life: Life, tasks: list[int]) -> dict[str, Trend]:
     }
     found = {name: trend([(one.at, get(one)) for one in warm], least) for name, (get, least) in of.items()}
     late = tasks[int(len(tasks) * WARM_UP) :]
+    if held := [(at, count) for at, count in life.buffered if at >= WARM_UP * life.seconds]:
+        found["in hand"] = trend(held, float("inf"))  # told, not judged: what blocks a lane for a while piles up
     found["tasks"] = trend([(float(at), float(count)) for at, count in enumerate(late)], 3 * NOISE_COUNT)
     return found
 

@@ -101,7 +101,7 @@ class World:
         """poller.yaml; variants differ in what a reload may change."""
         again = {
             "BisectBatchOnFunctionError": True,
-            "MaximumRetryAttempts": 4,
+            "MaximumRetryAttempts": 2,  # each one longer: a backlog of blocked lanes would look like a leak
             "BatchSize": 20 + variant % 5,
         }
         targets = {"orders": "python:handlers:orders", "pay": "process:handlers:pay", "clicks": hook}
