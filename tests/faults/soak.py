@@ -43,6 +43,8 @@ BROKEN = (
     *(rules.Broken(500), rules.Broken(503), rules.Throttle(), rules.Delay(0.3), rules.Slow(5, 0.05)),
 )
 FAULTS = (
+    # so often that some documents fail in all their tries, and are told in the log instead (DST-30)
+    *mix(0.4, (rules.Reset(), rules.Throttle(), rules.Broken(503)), "sqs.SendMessage"),
     *mix(0.4, (*BROKEN, rules.Mangled(), rules.Expired())),
     *mix(0.01, (rules.BlackHole(), rules.BlackHole(after=True), rules.Delay(15.0))),
 )

@@ -119,7 +119,7 @@ class World:
                 source.mapping(
                     targets.get(name, f"python:handlers:{name}"),
                     FilterCriteria=source.pattern([{"anything-but": "skip"}]),
-                    Handler={"TimeoutInSeconds": 4},
+                    Handler={"TimeoutInSeconds": 4, "Concurrency": 4},  # pools are full before memory is judged
                     **REPORTS,
                     **more[name],
                 )
