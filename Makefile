@@ -6,7 +6,7 @@ JOBS ?= 6
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test compiled lint unit sim bench soak clean
+.PHONY: help install demo test compiled lint unit sim bench soak planted mutants clean
 
 help: ## the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,12 @@ bench: install ## the figures of the README
 SECONDS ?= 600
 soak: install ## the daemon under faults and kills, ten minutes or SECONDS=n; nothing lost, nothing leaked
 	$(BIN)/python -m tests.faults.soak --seconds $(SECONDS)
+
+planted: install ## bugs planted on purpose, and the test that catches each; NAMES="one another" for some
+	$(BIN)/python -m tests.planted.run $(NAMES)
+
+mutants: install ## mutation testing of the core; FILES="settle lanes" for some
+	$(BIN)/python -m tests.planted.mutants $(FILES)
 
 clean: ## what the targets above installed
 	rm -rf .venv .servers

@@ -32,6 +32,18 @@ def test_the_mark_goes_with_the_records() -> None:
     assert (tracker.sequence, tracker.low, tracker.unresolved) == ("120", 4, 0)
 
 
+def test_any_records_at_once() -> None:
+    """STR-30: whichever are resolved together, with however many between them, the mark stops at the first gap."""
+    records = some_records(100, 101, 102, 103, 104, 105)
+    for chosen in range(1, 2 ** len(records)):
+        done = [place for place in range(len(records)) if chosen >> place & 1]
+        low = next((place for place in range(len(records)) if place not in done), len(records))
+        tracker = tracker_of(len(records))
+        assert tracker.resolve([records[place] for place in done]) == (low > 0)
+        assert (tracker.low, tracker.unresolved) == (low, len(records) - len(done))
+        assert tracker.sequence == (records[low - 1].sequence if low else None)
+
+
 def test_what_is_done_ahead_waits_for_the_mark() -> None:
     """STR-42: the position is that of the lane furthest behind, then all at once."""
     records = some_records(101, 102, 103, 104, 105)

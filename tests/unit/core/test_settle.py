@@ -149,3 +149,9 @@ def test_a_group_comes_back_together() -> None:
         message("3", group="g"),
     )
     assert retry_seconds(failed, RetryDelay(1.0, 60.0)) == (4, 1, 4)
+
+
+def test_a_group_comes_back_at_once_where_no_delay_is_wanted() -> None:
+    """FIFO-1: Initial 0 is 0 seconds for a group, too."""
+    failed = (message("1", group="g"), message("2", group="g"))
+    assert retry_seconds(failed, RetryDelay(0.0, 0.0)) == (0, 0)

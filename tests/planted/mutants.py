@@ -1,0 +1,188 @@
+"""`python -m tests.planted.mutants [FILE...]`: mutation testing of poller/core, file by file.
+
+FILE is the name of a file of the core, as `settle`; without any, those that decide most. Each mutant (what they
+are is in cosmic_mutations.py) runs against the file's own tests first; what they let pass, against all unit tests
+of the core. Printed are the shares of each file and every mutant that survives; survivors.py has those that were
+judged to be no other behaviour. Ends with 1 if another one survives.
+"""
+
+import argparse
+import difflib
+import json
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.planted.bug import ROOT
+from tests.planted.forks import Nest, Outcome, load_libraries
+from tests.planted.survivors import JUDGED
+
+CORE: Final = ROOT / "poller" / "core"
+TESTS: Final = ROOT / "tests" / "unit" / "core"
+HERE: Final = Path(__file__).parent
+HOME: Final = ROOT / ".servers" / "cosmic-ray"
+
+DECIDING: Final = (
+    *("settle", "stream_settle", "checkpoint", "response", "lanes", "batcher", "tumbling", "shards"),
+    *("filter", "filter_leaf", "filter_match", "filter_operators", "filter_pattern", "filter_alternatives"),
+)
+
+ALSO: Final = {
+    "batcher": ("test_lane_buffer.py",),
+    "filter_leaf": ("test_filter.py",),
+    "filter_match": ("test_filter.py",),
+    "filter_operators": ("test_filter.py",),
+    "filter_alternatives": ("test_filter.py", "test_filter_pattern.py"),
+    "filter_pattern": ("test_filter.py",),
+    "mapping_rules": ("test_queue_rules.py", "test_stream_rules.py"),
+    "mapping_streams": ("test_stream_rules.py",),
+    "response": ("test_stream_response.py",),
+    "stream_forming": ("test_stream_consumer_saving.py", "test_stream_consumer_windows.py"),
+    "stream_lane": ("test_stream_consumer_saving.py", "test_stream_consumer_failing.py"),
+}
+"""What tests a file beside its own test_<name>*.py."""
+
+ALL: Final = (str(TESTS),)
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One changed line: `was` and `now` are without indentation."""
+
+    operator: str
+    line: int
+    source: str
+    was: str
+    now: str
+
+
+@dataclass(slots=True)
+class Count:
+    """The mutants of one file."""
+
+    file: str
+    own: int = 0
+    others: int = 0
+    in_time: int = 0
+    unusable: int = 0
+    judged: int = 0
+    survived: int = 0
+
+    def told(self) -> str:
+        killed = self.own + self.others + self.in_time
+        all_of_them = killed + self.judged + self.survived
+        share = 100 * killed / all_of_them if all_of_them else 100.0
+        return (
+            f"{self.file:22}{all_of_them:6}{self.own:7}{self.others:8}{self.in_time:6}{self.judged:8}"
+            f"{self.survived:10}{share:8.1f} %{self.unusable:6}"
+        )
+
+
+_COLUMNS: Final = (
+    ("own", 7),
+    ("others", 8),
+    ("time", 6),
+    ("judged", 8),
+    ("survived", 10),
+    ("killed", 10),
+    ("void", 6),
+)
+HEAD: Final = f"{'file':22}{'all':>6}" + "".join(f"{name:>{width}}" for name, width in _COLUMNS)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.planted.mutants", description=__doc__.partition("\n")[0]
+    )
+    parser.add_argument("files", nargs="*", metavar="FILE", help="of poller/core; those that decide most")
+    parser.add_argument("--jobs", type=int, default=2, help="mutants at once")
+    chosen = parser.parse_args(arguments)
+    install()
+    load_libraries()
+    started = time.monotonic()
+    counts = [measured(name.removesuffix(".py"), chosen.jobs) for name in chosen.files or DECIDING]
+    total = Count("all")
+    for count in counts:
+        for field in ("own", "others", "in_time", "unusable", "judged", "survived"):
+            setattr(total, field, getattr(total, field) + getattr(count, field))
+    print("", HEAD, *(count.told() for count in counts), total.told(), sep="\n")
+    print(f"\n{time.monotonic() - started:.0f} s; void: cannot be imported, and counted nowhere")
+    return 1 if total.survived else 0
+
+
+def measured(name: str, jobs: int) -> Count:
+    """All mutants of one file, tried."""
+    path = CORE / f"{name}.py"
+    own = tests_of(name)
+    all_of_them = mutants(path)
+    count = Count(name)
+    suspects = []
+    nest = Nest(f"poller.core.{name}", path, ROOT)
+    for mutant, outcome in nest.tried([(one, one.source) for one in all_of_them], own, jobs):
+        match outcome:
+            case Outcome.KILLED:
+                count.own += 1
+            case Outcome.TIMED_OUT:
+                count.in_time += 1
+            case Outcome.UNUSABLE:
+                count.unusable += 1
+            case Outcome.SURVIVED:
+                suspects.append(mutant)
+    for mutant, outcome in nest.tried([(one, one.source) for one in suspects], ALL, jobs):
+        if outcome is not Outcome.SURVIVED:
+            count.others += 1
+            print(f"only by others: {shown(name, mutant)}", flush=True)
+        elif (name, mutant.was, mutant.now) in JUDGED:
+            count.judged += 1
+        else:
+            count.survived += 1
+            print(f"SURVIVED: {shown(name, mutant)}", flush=True)
+    print(count.told(), flush=True)
+    return count
+
+
+def tests_of(name: str) -> tuple[str, ...]:
+    """The tests that are a file's own."""
+    found = set(TESTS.glob(f"test_{name}_*.py")) if name.endswith("consumer") else set()
+    found |= {TESTS / f"test_{name}.py"} | {TESTS / other for other in ALSO.get(name, ())}
+    return tuple(sorted(str(path) for path in found if path.exists())) or ALL
+
+
+def mutants(path: Path) -> list[Mutant]:
+    """As cosmic_mutations.py makes them."""
+    command = [str(HOME / "bin" / "python"), str(HERE / "cosmic_mutations.py"), str(path)]
+    before = path.read_text(encoding="utf-8").splitlines()
+    made = []
+    for row in subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines():
+        told = json.loads(row)
+        changes = list(difflib.ndiff(before, told["source"].splitlines()))
+        was = " ".join(line[2:].strip() for line in changes if line.startswith("- "))
+        now = " ".join(line[2:].strip() for line in changes if line.startswith("+ "))
+        made.append(Mutant(told["operator"], told["line"], told["source"], was, now))
+    return made
+
+
+def shown(name: str, mutant: Mutant) -> str:
+    return f"{name}.py:{mutant.line} {mutant.operator}\n    - {mutant.was}\n    + {mutant.now}"
+
+
+def install() -> None:
+    """An environment with Cosmic Ray and what its operators import, once."""
+    pinned = HERE / "cosmic-ray.txt"
+    stamp = HOME / "installed"
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == pinned.read_text(encoding="utf-8"):
+        return
+    venv.create(HOME, clear=True, with_pip=False)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(HOME / "bin" / "python")]
+    subprocess.run([*pip, "install", "--quiet", "--no-deps", "--require-hashes", "-r", str(pinned)], check=True)
+    stamp.write_text(pinned.read_text(encoding="utf-8"), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
