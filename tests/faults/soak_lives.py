@@ -45,7 +45,6 @@ class Life:
             status = {key: value.split()[0] for key, value in lines if value.strip()}
             kinds = [_target(entry) for entry in (proc / "fd").iterdir()]
             sockets = sum(kind.startswith("socket:") for kind in kinds)
-            self.children |= _children(proc)
             self.samples.append(
                 Sample(
                     time.monotonic() - self.began,
@@ -55,6 +54,7 @@ class Life:
                     int(status["Threads"]),
                 )
             )
+            self.children |= _children(proc)
 
     @property
     def seconds(self) -> float:

@@ -1,13 +1,18 @@
 """The soak's verdict can be wrong in no direction: what is off is told, and what is well is not."""
 
 import dataclasses
+import os
 import random
+import socket
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
 
+from tests.acceptance import daemon
 from tests.faults.soak_account import account, bugs
-from tests.faults.soak_lives import Life, Sample, trend, trends
+from tests.faults.soak_lives import Life, Sample, still_there, trend, trends
 from tests.faults.soak_report import tell
 from tests.faults.sources import Record, out_of_order
 
@@ -73,6 +78,24 @@ def test_words_of_the_log_that_must_not_be() -> None:
         {"level": "info", "event": "from a library"},
     ]
     assert bugs(lines) == {"shard_crashed": 1, "Task exception was never retrieved": 1}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_life_is_seen_with_its_children() -> None:
+    """A child that lives on is told from one that has ended and was not waited for."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        seen = Life(os.getpid())
+        with socket.socket():
+            seen.look()
+        seen.look()
+        assert child.pid in seen.children
+        assert still_there(seen.children) == {child.pid}
+        child.kill()
+        daemon.wait_for(lambda: not still_there(seen.children), "the end of the child")
+    one, other = seen.samples
+    assert (one.sockets - other.sockets, one.files - other.files) == (1, 0)
+    assert one.rss > 5
+    assert one.threads >= 1
 
 
 def life(end: str, grows: int = 0) -> Life:
