@@ -9,13 +9,13 @@ COMMON = frozenset(
     {
         *(fate for fate in Fate if fate is not Fate.DONE),
         *DISTURBANCES,
-        "power failure", "destination down", "suspended", "split", "rollover", "trimmed",
+        "power failure", "destination down", "suspended", "split", "rollover",
         "store down", "store: conflict", "store: done after it failed", "store: lost answer",
         "outcome: success", "outcome: partial", "outcome: error", "outcome: timeout", "outcome: throttled",
         "outcome: invalid_response",
-        "retry: error", "retry: partial", "retry: throttled", "retry: timeout", "bisect",
+        "retry: error", "retry: partial", "retry: throttled", "bisect",
         "trigger: size", "trigger: window", "trigger: immediate", "trigger: stop",
-        "discard: retries", "discard: age", "document: RetryAttemptsExhausted", "dropped",
+        "discard: retries", "document: RetryAttemptsExhausted", "dropped",
         "released: failed", "released: stop", "deleted", "delete failed", "visibility lapsed",
         "heartbeat: success",
         "record: delivered", "record: filtered", "record: documented", "record: given up", "record: dead letter",
@@ -26,8 +26,8 @@ COMMON = frozenset(
 
 RARE = frozenset(
     {
-        "merge", "document: RecordAgeExceeded", "document refused", "record: dropped", "gap: trimmed",
-        "heartbeat: error", "trigger: bytes", "drained", "stopped",
+        "discard: age", "retry: timeout", "trimmed", "merge", "document: RecordAgeExceeded", "document refused",
+        "record: dropped", "gap: trimmed", "heartbeat: error", "trigger: bytes", "drained", "stopped",
         "final invocation of a window", "released: group_blocked",
     }
 )  # fmt: skip

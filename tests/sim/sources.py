@@ -263,7 +263,7 @@ def _stream(random: Random, aws: Aws, place: int) -> JsonObject:
         "ParallelizationFactor": 1 if tumbling else random.choice([1, 1, 2, 4]),
         "BisectBatchOnFunctionError": random.random() < 0.5,
         "MaximumRetryAttempts": random.choice([-1, 0, 0, 1, 3]),
-        "MaximumRecordAgeInSeconds": random.choice([-1, -1, 60]),
+        "MaximumRecordAgeInSeconds": random.choice([-1, 60]),
         "TumblingWindowInSeconds": random.choice([10, 30]) if tumbling else 0,
         "DestinationConfig": {"OnFailure": {"Destination": _destination(random, aws)}},
     }

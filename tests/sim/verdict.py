@@ -71,7 +71,7 @@ def _missing(world: "World", source: Source) -> str:
     if source.kind is SourceKind.SQS:
         source.stored.advance(world.aws.clock.now())
         return f"{len(source.stored.messages)} messages in {source.mapping.name}" if source.stored.messages else ""
-    owed = [rec.name for rec in source.records if not world.rules._may_be_passed(source, rec)]
+    owed = [rec.name for rec in source.records if not world.rules.may_be_passed(source, rec)]
     if owed:
         return f"{owed[:3]} of {source.mapping.name}"
     rows = world.rows.of(source.mapping.uuid)
@@ -102,7 +102,7 @@ def _account(world: "World", source: Source) -> None:
         fate = rec.fate
         if rec.owed:
             fate = "dead letter" if rec.name in dead else "given up"
-            passed = source.mapping.stream is not None and world.rules._may_be_passed(source, rec)
+            passed = source.mapping.stream is not None and world.rules.may_be_passed(source, rec)
             world.rules.check(rec.name in dead or passed, f"{rec.name} of {source.mapping.name} is lost")
         world.reached[f"record: {fate}"] += 1
     if source.mapping.stream is not None:
