@@ -15,6 +15,11 @@ JUDGED: Final[dict[tuple[str, str, str], str]] = {
     ("settle", _DOUBLED, _DOUBLED.replace("64", "65")): "both are beyond any delay that is allowed",
     ("settle", _DOUBLED, _DOUBLED.replace("64", "63")): "both are beyond any delay that is allowed",
     ("settle", _LONGEST, _LONGEST.replace("group, 0", "group, -1")): "no delay is below 0",
+    (
+        "stream_settle",
+        "if min([record.arrived_at for record in batch.records]) >= oldest:",
+        "if min([record.arrived_at for record in batch.records]) == oldest:",
+    ): "the way for a batch without an old record is shorter, and comes to what the long one comes to",
     ("checkpoint", "return self._low > before", "return self._low != before"): "the mark never goes back",
     ("checkpoint", _IN_ORDER, _IN_ORDER.replace("offset == before", "offset != before")): _SHORT_CUT,
     ("checkpoint", _IN_ORDER, _IN_ORDER.replace("offset == before", "offset <= before")): _NEVER_MET,

@@ -331,6 +331,12 @@ def test_a_run_ends_at_a_record_that_lives() -> None:
     assert too_old(stream_batch(a, b, c, d, e), 5.0, NOW) == (((a, b), (d,)), (c, e))
 
 
+def test_at_its_very_age_a_record_is_not_too_old() -> None:
+    """ERR-10: in a buffer as in a batch."""
+    young, old = record("101", at=5.0), record("102", at=4.999, offset=1)
+    assert expired_runs((young, old), wall(5.0)) == ((old,),)
+
+
 @pytest.mark.parametrize(
     ("maximum", "retention", "failed", "limit"),
     [
@@ -382,6 +388,7 @@ def test_the_first_interrupted_attempt_is_free(attempts: int, interrupted: int, 
         (0, 0, 1, True),
         (3, 0, 3, False),
         (3, 0, 4, True),
+        (3, 0, 1, False),
         (3, 2, 1, False),
         (3, 3, 0, False),
         (3, 3, 1, True),
