@@ -86,16 +86,15 @@ class Heartbeat:
     async def _run(self) -> None:
         self._task = asyncio.current_task()
         self._loop = asyncio.get_running_loop()
-        try:
-            async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
-                self._tasks = tasks
+        async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            try:
                 self._read_inbox()
                 self._source = await self._open(stack)
                 await asyncio.Event().wait()
-        finally:
-            self._loop = None
-            if self._timer is not None:
-                self._timer.cancel()
+            finally:  # before the calls under way end, which may take a while: nothing more can be begun
+                self._loop = None
+                self._arm()
 
     async def _end(self) -> None:
         if self._task is not None:
@@ -117,6 +116,8 @@ class Heartbeat:
         asyncio.get_running_loop().call_later(GATHER, self._read_inbox)
 
     def _read_inbox(self) -> None:
+        if self._loop is None:
+            return  # it has ended since somebody woke it
         self._woken = False  # before reading: what comes after the last look wakes us again
         while self._inbox:
             fact, at = self._inbox.popleft()
@@ -140,7 +141,7 @@ class Heartbeat:
             self._timer.cancel()
             self._timer = None
         due = self._machine.deadline()
-        if due is not None:
+        if due is not None and self._loop is not None:
             delay = max(0.0, due - self._clock.now().mono)
             self._timer = asyncio.get_running_loop().call_later(delay, self._tick, due)
 
