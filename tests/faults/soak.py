@@ -44,7 +44,7 @@ BROKEN = (
 )
 FAULTS = (
     # so often that some documents fail in all their tries, and are told in the log instead (DST-30)
-    *mix(0.4, (rules.Reset(), rules.Throttle(), rules.Broken(503)), "sqs.SendMessage"),
+    *mix(0.7, (rules.Throttle(), rules.Broken(503)), "sqs.SendMessage"),
     *mix(0.4, (*BROKEN, rules.Mangled(), rules.Expired())),
     *mix(0.01, (rules.BlackHole(), rules.BlackHole(after=True), rules.Delay(15.0))),
 )
