@@ -42,13 +42,15 @@ def main(path: Path) -> None:
 
 
 def of_cosmic_ray(source: str, spans: list[Span]) -> Iterator[tuple[str, int, str]]:
-    parsed = get_ast(source)
+    parsed, lines = get_ast(source), source.splitlines()
     for name in OPERATORS:
         operator = provider.OperatorProvider()[name]()
         positions = [at for node in ast_nodes(parsed) for at in operator.mutation_positions(node)]
         for occurrence, (start, end) in enumerate(positions):
             if any(begin <= start and end <= stop for begin, stop in spans):
                 continue
+            if lines[start[0] - 1][start[1] :].startswith("*,"):
+                continue  # it begins the named arguments, and multiplies nothing
             yield name, start[0], Change(operator, occurrence).walk(get_ast(source)).get_code()
 
 

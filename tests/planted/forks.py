@@ -102,6 +102,7 @@ class Nest:
             derandomize=True,
             phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
             deadline=None,
+            suppress_health_check=[hypothesis.HealthCheck.too_slow],
         )
         hypothesis.settings.load_profile("mutants")
         try:

@@ -46,6 +46,23 @@ def test_with_a_window_several_receives_fill_a_batch() -> None:
     assert (batcher.count, batcher.opened_at) == (5, 2.0)
 
 
+def test_a_window_that_is_looked_at_late_is_over() -> None:
+    """BAT-1: (b) the machine need not come at the very second."""
+    batcher = Batcher(10, 5.0)
+    assert batcher.add(some(1), 0.0) == []
+    closed = batcher.close_due(7.5, 0.0)
+    assert closed is not None
+    assert closed.trigger is BatchTrigger.WINDOW
+
+
+def test_the_first_receipt_to_run_out_is_the_batchs() -> None:
+    """SQS-23: wherever it stands in the batch."""
+    for leases in ([30.0, 20.0, 40.0], [20.0, 30.0, 40.0], [40.0, 30.0, 20.0], [20.0, 20.0, 20.0]):
+        messages = [message(f"m{place}", lease_until=until) for place, until in enumerate(leases)]
+        (made,) = Batcher(10, 0.0).add(messages, 0.0)
+        assert made.lease_until == 20.0
+
+
 def test_the_window_ends_to_the_second() -> None:
     """BAT-1: (b) the window is over; not a moment before."""
     batcher = Batcher(100, 5.0)

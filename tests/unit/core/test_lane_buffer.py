@@ -57,6 +57,12 @@ def test_without_a_window_what_is_there_goes() -> None:
     check(buffer)
 
 
+def test_a_window_that_is_looked_at_late_is_over() -> None:
+    """BAT-1, BAT-4: the machine need not come at the very second."""
+    made = cut(buffer_of(*some_records(1), window=5.0), 7.5)
+    assert (numbers(made.records), made.trigger) == ([1], BatchTrigger.WINDOW)
+
+
 def test_one_read_becomes_several_batches() -> None:
     """BAT-7, BAT-1: in order, without another read; (a) BatchSize."""
     buffer = buffer_of(*some_records(*range(1, 26)))

@@ -258,6 +258,18 @@ def test_too_large_to_be_sent() -> None:
     assert given_up == GiveUp(stream_batch(A, attempts=2, failed_at=NOW), DiscardReason.RETRIES, None)
 
 
+def test_what_was_sent_is_not_taken_for_too_large() -> None:
+    """DST-6: unless it is said, the function was invoked, and the document tells what it came to."""
+    spent = stream_batch(A, attempts=1)
+    (given_up,) = settle_stream(spent, BOOM, stream_mapping(retries=1), NOW, Middle()).dispositions
+    assert given_up == GiveUp(stream_batch(A, attempts=2, failed_at=NOW), DiscardReason.RETRIES, BOOM)
+
+
+def test_the_record_that_was_reported_is_told_by_its_place() -> None:
+    """PBR-20: people count from one."""
+    assert settle(listing(102), partial=True).detail == "record 2 of 3 is the first that was reported as failed"
+
+
 # --- tumbling windows ---
 
 CALL = WindowCall(1_000_000, 1_000_100, {"n": 1})
@@ -335,6 +347,7 @@ def test_at_its_very_age_a_record_is_not_too_old() -> None:
     """ERR-10: in a buffer as in a batch."""
     young, old = record("101", at=5.0), record("102", at=4.999, offset=1)
     assert expired_runs((young, old), wall(5.0)) == ((old,),)
+    assert too_old(stream_batch(young, old), 5.0, NOW) == (((old,),), (young,))
 
 
 @pytest.mark.parametrize(
