@@ -19,6 +19,9 @@ _ENDED = "return count, most < self._batch_size and count == most"
 _AT_ONCE = "if not self._window and not self._open and len(messages) <= self._batch_size:"
 _ONE_BATCH = "if size <= EVENT_LIMIT:  # mostly: one receive, one batch"
 _ALL_FIT = "if overhead + self.size + RECORD_SEPARATOR * len(self._records) <= EVENT_LIMIT:"
+_NEVER_MORE = "a batch is closed when it is full, and never has more"
+_PLACES = "places = dict(zip(reversed(sent), range(len(sent) - 1, -1, -1), strict=True))"
+_KNOWN = "known = sent if isinstance(sent, AbstractSet) else frozenset(sent)"
 
 JUDGED: Final[dict[tuple[str, str, str], str]] = {
     ("settle", _DOUBLED, _DOUBLED.replace("64", "65")): "both are beyond any delay that is allowed",
@@ -36,6 +39,11 @@ JUDGED: Final[dict[tuple[str, str, str], str]] = {
     ("batcher", _ONE_BATCH, _ONE_BATCH.replace("<=", "<")): _SHORT_CUT,
     ("batcher", _ALL_FIT, _ALL_FIT.replace("<=", "==")): _SHORT_CUT,
     ("batcher", _ALL_FIT, _ALL_FIT.replace("<=", "<")): _SHORT_CUT,
+    ("batcher", "if self.count >= self._batch_size:", "if self.count == self._batch_size:"): _NEVER_MORE,
+    ("batcher", "elif count >= self._batch_size:", "elif count == self._batch_size:"): _NEVER_MORE,
+    ("batcher", "if count >= len(records):", "if count > len(records):"): _SHORT_CUT,
+    ("response", _PLACES, _PLACES.replace("True", "False")): "both have as many by their making",
+    ("response", _KNOWN, _KNOWN.replace("if isi", "if not isi")): "a copy of it, or it: nobody changes either",
     ("batcher", "if within < count:", "if within != count:"): "no more fit than there are",
     ("checkpoint", "return self._low > before", "return self._low != before"): "the mark never goes back",
     ("checkpoint", _IN_ORDER, _IN_ORDER.replace("offset == before", "offset != before")): _SHORT_CUT,

@@ -105,12 +105,16 @@ def test_a_flush_takes_what_is_there() -> None:
     assert batcher.count == 0
 
 
+@pytest.mark.parametrize("window", [0.0, 5.0])
 @pytest.mark.parametrize(("over", "batches"), [(0, [2]), (1, [1, 1])])
-def test_the_limit_of_bytes_is_exact(over: int, batches: list[int]) -> None:
+def test_the_limit_of_bytes_is_exact(over: int, batches: list[int], window: float) -> None:
     """BAT-2, BAT-1: (c) an event of 6,291,456 bytes goes, one more byte would be too many."""
     envelope = event_size([0, 0])
     first, second = message("a", size=3_000_000), message("b", size=EVENT_LIMIT - 3_000_000 - envelope + over)
-    closed = Batcher(10, 0.0).add([first, second], 0.0)
+    batcher = Batcher(10, window)
+    closed = batcher.add([first, second], 0.0)
+    if (last := batcher.flush()) is not None:
+        closed.append(last)
     assert [len(one.messages) for one in closed] == batches
     assert all(one.size == event_size([part.size for part in one.messages]) for one in closed)
     assert all(one.size <= EVENT_LIMIT for one in closed)
