@@ -88,9 +88,10 @@ TAKEN, MISSED = "an answer", "an error"
 
 
 class Server:
-    """Says `parts` to the first request of a connection, then ends it; with none, whatever it was asked."""
+    """Says `parts` once, and ends the connection unless it `stays`; to each later request, what it was asked."""
 
     parts: Sequence[bytes] | None = None
+    stays = False
     url = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -105,6 +106,8 @@ class Server:
                         writer.write(part)
                         await asyncio.sleep(0)
                     await writer.drain()
+                    if self.stays:
+                        continue
                     writer.write_eof()
                     await reader.read()
                     break
@@ -140,7 +143,7 @@ async def exchange(
         assert isinstance(first, HttpResponse | HttpError), first
         assert not isinstance(first, TimedOut), first
         async with asyncio.timeout(SECONDS):
-            while client._open:  # noqa: ASYNC110 - what trails in later is told from the next answer by the close
+            while client._open and not server.stays:  # noqa: ASYNC110 - what trails in later is told from the next answer by the close
                 await asyncio.sleep(0)
         server.parts = None
         for number in (b"[1]", b"[2]"):

@@ -137,6 +137,9 @@ async def test_only_what_is_called_deleted_is() -> None:
         told = {"Successful": [{"Id": "0"}], "Failed": [entry]}
         refused = await outcome(queue(DeleteMessageBatch=told).delete(["a", "b"]))
         assert isinstance(refused, SourceError) or 1 in [failure.index for failure in refused]
+    both = {"Successful": [{"Id": "0"}, {"Id": "1"}], "Failed": [{"Id": "1"}]}
+    [failure] = await queue(DeleteMessageBatch=both).delete(["a", "b"])
+    assert failure.index == 1
     every = {"Successful": [{"Id": "0"}, {"Id": "1"}, {"Id": "1"}, {"Id": "77"}]}
     assert await queue(DeleteMessageBatch=every).delete(["a", "b"]) == []
 

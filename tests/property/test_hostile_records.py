@@ -174,7 +174,8 @@ def test_what_data_costs_is_bounded(data: bytes) -> None:
     with costing_at_most(megabytes=60, seconds=10):
         records = make_records(wires, mapping, SHARD, 0)
         passed = [filtered.passes_record(record, mapping.arn, SHARD) for record in records]
-    assert set(passed) == {data.startswith((b'{"a": 9', b'{"a": 1e', b'{"a": "\xed'))}
+    # nobody can tell what stands in brackets without end, and what is filtered out is gone
+    assert set(passed) == {data.startswith((b'{"a": 9', b'{"a": 1e', b'{"a": "\xed', b"[["))}
     check(wires[:1], mapping)
     batch = StreamBatch(1, 0, (records[0],), BatchTrigger.SIZE, 0.0, 0)
     assert stream_event(batch, mapping, SHARD)["Records"][0]["kinesis"]["data"] == text

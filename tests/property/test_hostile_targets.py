@@ -18,6 +18,7 @@ from poller.core.model import FunctionError, InvocationResult, NotInvoked, Sourc
 from poller.handlers.http import HttpHandler
 from poller.ports import Handler, Invocation
 from tests.property.fuzz_wire import ANSWERS, BODY, LINES, Server, pieces, rubble, serving
+from tests.property.hostile import ODD, as_sent
 
 SECONDS = 60.0
 MAPPING = EventSourceMapping(
@@ -110,6 +111,17 @@ async def test_rubble(target: Callable[[Server], object]) -> None:
             chance = random.Random(seed)
             results.add(type(await call(pieces(chance, rubble(chance)))))
     assert {Succeeded, NotInvoked} <= results
+
+
+@pytest.mark.parametrize("target", [http, function])
+@pytest.mark.parametrize("status", [200, 400, 429, 500, 503])
+async def test_odd_bodies(target: Callable[[Server], object], status: int) -> None:
+    """INV-4, INV-9: a body is the function's business, or the SDK's where it tells an error."""
+    async with calling(target) as call:
+        for value in ODD:
+            body = as_sent(value)
+            result = await call([b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n" % (status, len(body)), body])
+            assert result == Succeeded(body) if status == 200 else not isinstance(result, Succeeded)
 
 
 @pytest.mark.parametrize("target", [http, function])

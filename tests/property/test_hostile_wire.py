@@ -83,6 +83,30 @@ def test_what_never_ends_is_ended(parts: list[bytes]) -> None:
     assert peak < 12 * (MEGABYTE + MAX_HEADER_BYTES)
 
 
+@pytest.mark.parametrize("parts", [FLOODS["headers"], FLOODS["one header"], FLOODS["interim answers"]])
+def test_a_head_has_a_limit_of_its_own(parts: list[bytes]) -> None:
+    """However long a body may be."""
+    [came] = exchanged(parts, most=100 * MEGABYTE)
+    assert isinstance(came, BadResponse)
+
+
+@pytest.mark.parametrize(
+    "behind", [b"\0", b"\r\n\r\nx", OK, ANSWERS["chunks"][0], b"HTTP/1.1 100 Continue\r\n\r\n"]
+)
+def test_what_comes_with_an_answer_is_not_the_next_one(behind: bytes) -> None:
+    """The server goes on as if nothing had happened: that connection is not used again."""
+
+    async def both() -> None:
+        async with serving() as server:
+            server.stays = True
+            for answer, status, body in ANSWERS.values():
+                came = await exchange(server, [answer + behind])
+                assert isinstance(came, HttpResponse)
+                assert (came.status, came.body) == (status, body)
+
+    asyncio.run(both())
+
+
 def test_nothing_is_inflated() -> None:
     """We ask for no encoding, so a bomb is what it is on the wire."""
     bomb = gzip.compress(bytes(50 * MEGABYTE), 1)

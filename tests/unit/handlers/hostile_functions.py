@@ -2,6 +2,7 @@
 
 import math
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ RAISED = {
     "half an emoji as the key that is missing": lambda: KeyError("\ud83d"),
     "no text": RefusingError,
     "no name": NamelessError,
-    "much text": lambda: ValueError("x" * 3_000_000),
+    "much text": lambda: OverflowError("x" * 3_000_000),
     "a long name": type("N" * 100_000, (Exception,), {}),
     "control characters": lambda: ValueError("a\0b\nc\r\x1b[31m\u2028"),
     "a long chain": lambda: chain(1_500),
@@ -148,7 +149,7 @@ def function(event: Any, context: Any) -> Any:
                     os.write(int(descriptor.name), text.encode("latin-1"))
                 except OSError:
                     continue
-            return None
+            time.sleep(600)  # an answer of our own would be a second one
     return event
 
 
