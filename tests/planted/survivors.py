@@ -19,6 +19,7 @@ _ENDED = "return count, most < self._batch_size and count == most"
 _AT_ONCE = "if not self._window and not self._open and len(messages) <= self._batch_size:"
 _ONE_BATCH = "if size <= EVENT_LIMIT:  # mostly: one receive, one batch"
 _ALL_FIT = "if overhead + self.size + RECORD_SEPARATOR * len(self._records) <= EVENT_LIMIT:"
+_NO_LESS = "no window is below 0"
 _NEVER_MORE = "a batch is closed when it is full, and never has more"
 _PLACES = "places = dict(zip(reversed(sent), range(len(sent) - 1, -1, -1), strict=True))"
 _KNOWN = "known = sent if isinstance(sent, AbstractSet) else frozenset(sent)"
@@ -41,6 +42,8 @@ JUDGED: Final[dict[tuple[str, str, str], str]] = {
     ("batcher", _ALL_FIT, _ALL_FIT.replace("<=", "<")): _SHORT_CUT,
     ("batcher", "if self.count >= self._batch_size:", "if self.count == self._batch_size:"): _NEVER_MORE,
     ("batcher", "elif count >= self._batch_size:", "elif count == self._batch_size:"): _NEVER_MORE,
+    ("batcher", "if self._window == 0 and opened:", "if self._window <= 0 and opened:"): _NO_LESS,
+    ("batcher", "elif ended or self._window == 0:", "elif ended or self._window <= 0:"): _NO_LESS,
     ("batcher", "if count >= len(records):", "if count > len(records):"): _SHORT_CUT,
     ("response", _PLACES, _PLACES.replace("True", "False")): "both have as many by their making",
     ("response", _KNOWN, _KNOWN.replace("if isi", "if not isi")): "a copy of it, or it: nobody changes either",

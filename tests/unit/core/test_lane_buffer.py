@@ -63,6 +63,13 @@ def test_a_window_that_is_looked_at_late_is_over() -> None:
     assert (numbers(made.records), made.trigger) == ([1], BatchTrigger.WINDOW)
 
 
+def test_a_bound_that_is_not_reached_waits_for_the_window() -> None:
+    """BAT-6: only what ends at the bound is complete."""
+    buffer = buffer_of(*some_records(1, 2), window=5.0)
+    assert buffer.cut(0.0, 0.0, OVERHEAD, flush=False, most=3) is None
+    assert numbers(cut(buffer, most=2).records) == [1, 2]
+
+
 def test_one_read_becomes_several_batches() -> None:
     """BAT-7, BAT-1: in order, without another read; (a) BatchSize."""
     buffer = buffer_of(*some_records(*range(1, 26)))
