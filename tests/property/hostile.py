@@ -78,6 +78,9 @@ ODD = (
     deep(800),
     *TEXTS,
 )
+DEEPEST = deep(1_000)
+"""What the reader of answers takes, and no writer of JSON."""
+
 odd = st.sampled_from(ODD)
 """One of them, and the same ones again and again: hypothesis shrinks towards the tame end."""
 

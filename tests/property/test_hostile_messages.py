@@ -14,7 +14,7 @@ from poller.core.model import Instant, Message, SourceKind
 from poller.core.payload import event_size, make_messages, queue_event, serialise
 from poller.metrics_stats import NO_GAUGES, MappingStats
 from poller.telemetry import Telemetry
-from tests.property.hostile import MEGABYTE, ODD, costing_at_most, deep_text, objects, odd, one_odd_field
+from tests.property.hostile import DEEPEST, MEGABYTE, ODD, costing_at_most, deep_text, objects, odd, one_odd_field
 
 QUEUE = SourceArn("arn:aws:sqs:eu-west-1:123456789012:q", "aws", "eu-west-1", "123456789012", "q")
 FIFO = SourceArn("arn:aws:sqs:eu-west-1:123456789012:q.fifo", "aws", "eu-west-1", "123456789012", "q.fifo")
@@ -103,7 +103,8 @@ def test_a_field_that_is_odd_costs_at_most_its_message(arn: SourceArn) -> None:
     """SQS-40 to SQS-45: every field of a message and of what is in it, missing or of every odd kind."""
     attributes = ({**WIRE, "Attributes": odd_one} for odd_one in one_odd_field(ATTRIBUTES))
     attribute = ({**WIRE, "MessageAttributes": {"a": odd_one}} for odd_one in one_odd_field(ATTRIBUTE))
-    for wire in (*one_odd_field(WIRE), *attributes, *attribute):
+    deepest = ({**WIRE, name: DEEPEST} for name in WIRE)
+    for wire in (*one_odd_field(WIRE), *attributes, *attribute, *deepest):
         messages = make_messages([wire, GOOD], arn, False, 0.0, 0.0)
         named = all(isinstance(wire.get(name), str) and wire[name] for name in ("MessageId", "ReceiptHandle"))
         assert len(messages) == 1 + named

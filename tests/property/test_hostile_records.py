@@ -18,7 +18,17 @@ from poller.core.model import BatchTrigger, SourceKind
 from poller.core.payload import EVENT_OVERHEAD, event_size, serialise
 from poller.core.records import TRIM_HORIZON, Discard, DiscardReason, Record, StreamBatch, sequence_value
 from poller.core.stream_payload import UNKNOWN_ARRIVAL, event_overhead, make_records, stream_event
-from tests.property.hostile import MEGABYTE, ODD, costing_at_most, deep, deep_text, objects, odd, one_odd_field
+from tests.property.hostile import (
+    DEEPEST,
+    MEGABYTE,
+    ODD,
+    costing_at_most,
+    deep,
+    deep_text,
+    objects,
+    odd,
+    one_odd_field,
+)
 
 SHARD = "shardId-000000000000"
 KINESIS = {"SequenceNumber": "5", "PartitionKey": "k", "Data": "eA==", "ApproximateArrivalTimestamp": 1.5e9}
@@ -47,12 +57,14 @@ PATTERNS = {
     SourceKind.DYNAMODB: ['{"dynamodb": {"NewImage": {"n": {"N": ["1"]}}}}', '{"eventName": ["INSERT"]}'],
 }
 ALL = {
-    SourceKind.KINESIS: [*ODD, *one_odd_field(KINESIS)],
+    SourceKind.KINESIS: [*ODD, DEEPEST, *one_odd_field(KINESIS), {**KINESIS, "Data": DEEPEST}],
     SourceKind.DYNAMODB: [
         *ODD,
         *one_odd_field(DYNAMODB),
         *({**DYNAMODB, "dynamodb": change} for change in one_odd_field(CHANGE)),
         *({**DYNAMODB, "dynamodb": {**CHANGE, "NewImage": image}} for image in one_odd_field(IMAGE)),
+        {**DYNAMODB, "eventID": DEEPEST},
+        {**DYNAMODB, "dynamodb": {**CHANGE, "Keys": DEEPEST, "NewImage": DEEPEST}},
         *({**DYNAMODB, "userIdentity": identity} for identity in one_odd_field(IDENTITY)),
     ],
 }
