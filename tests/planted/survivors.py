@@ -19,6 +19,10 @@ _ENDED = "return count, most < self._batch_size and count == most"
 _AT_ONCE = "if not self._window and not self._open and len(messages) <= self._batch_size:"
 _ONE_BATCH = "if size <= EVENT_LIMIT:  # mostly: one receive, one batch"
 _ALL_FIT = "if overhead + self.size + RECORD_SEPARATOR * len(self._records) <= EVENT_LIMIT:"
+_TRIGGER = "trigger = BatchTrigger.SIZE if len(messages) == self._batch_size else BatchTrigger.IMMEDIATE"
+_EACH_ONCE = "each parent is counted once and taken off once: no count is below 0"
+_READY = "ready = deque(key for key, count in waiting.items() if count == 0)"
+_FIGURE = "a margin that was chosen: that it is above 0 is tested, and nobody relies on the figure"
 _NO_LESS = "no window is below 0"
 _NEVER_MORE = "a batch is closed when it is full, and never has more"
 _PLACES = "places = dict(zip(reversed(sent), range(len(sent) - 1, -1, -1), strict=True))"
@@ -36,6 +40,7 @@ JUDGED: Final[dict[tuple[str, str, str], str]] = {
     ("batcher", _ENDED, _ENDED.replace("most <", "most <=")): "a full batch is asked about before it",
     ("batcher", _AT_ONCE, _AT_ONCE.replace("<=", "==")): _SHORT_CUT,
     ("batcher", _AT_ONCE, _AT_ONCE.replace("<=", "<")): _SHORT_CUT,
+    ("batcher", _AT_ONCE, _AT_ONCE.replace("not self._open", " self._open")): _SHORT_CUT,
     ("batcher", _ONE_BATCH, _ONE_BATCH.replace("<=", "==")): _SHORT_CUT,
     ("batcher", _ONE_BATCH, _ONE_BATCH.replace("<=", "<")): _SHORT_CUT,
     ("batcher", _ALL_FIT, _ALL_FIT.replace("<=", "==")): _SHORT_CUT,
@@ -44,6 +49,13 @@ JUDGED: Final[dict[tuple[str, str, str], str]] = {
     ("batcher", "elif count >= self._batch_size:", "elif count == self._batch_size:"): _NEVER_MORE,
     ("batcher", "if self._window == 0 and opened:", "if self._window <= 0 and opened:"): _NO_LESS,
     ("batcher", "elif ended or self._window == 0:", "elif ended or self._window <= 0:"): _NO_LESS,
+    ("batcher", _TRIGGER, _TRIGGER.replace("==", ">=")): _NEVER_MORE,
+    ("batcher", "if len(kept) == len(batch.messages):", "if len(kept) >= len(batch.messages):"): _NEVER_MORE,
+    ("batcher", _ENDED, _ENDED.replace("count ==", "count >=")): "it is the smaller of two, of which one is that",
+    ("shards", "if waiting[child] == 0:", "if waiting[child] <= 0:"): _EACH_ONCE,
+    ("shards", _READY, _READY.replace("==", "<=")): _EACH_ONCE,
+    ("shards", "PIN_MARGIN: Final = 5.0", "PIN_MARGIN: Final = 6.0"): _FIGURE,
+    ("shards", "PIN_MARGIN: Final = 5.0", "PIN_MARGIN: Final = 4.0"): _FIGURE,
     ("batcher", "if count >= len(records):", "if count > len(records):"): _SHORT_CUT,
     ("response", _PLACES, _PLACES.replace("True", "False")): "both have as many by their making",
     ("response", _KNOWN, _KNOWN.replace("if isi", "if not isi")): "a copy of it, or it: nobody changes either",

@@ -70,6 +70,15 @@ def test_a_bound_that_is_not_reached_waits_for_the_window() -> None:
     assert numbers(cut(buffer, most=2).records) == [1, 2]
 
 
+@pytest.mark.parametrize(("over", "fitting"), [(0, 3), (1, 2)])
+def test_the_commas_of_several_records_are_counted(over: int, fitting: int) -> None:
+    """BAT-2, BAT-1: (c) three records have two of them."""
+    last = EVENT_LIMIT - OVERHEAD - 2 - 2_000_000 + over
+    sizes = [1_000_000, 1_000_000, last]
+    made = cut(buffer_of(*[record(n, offset=n, size=size) for n, size in enumerate(sizes)]))
+    assert len(made.records) == fitting
+
+
 def test_one_read_becomes_several_batches() -> None:
     """BAT-7, BAT-1: in order, without another read; (a) BatchSize."""
     buffer = buffer_of(*some_records(*range(1, 26)))
