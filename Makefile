@@ -38,9 +38,8 @@ test: install ## all checks and all tests
 compiled:
 	@$(BIN)/pytest --collect-only -qq tests > /dev/null || $(BIN)/pytest --collect-only -q tests
 
-bench: install ## the figures of the README
-	$(BIN)/python -m tests.bench.run
-	$(BIN)/python -m tests.bench.run_streams
+bench: install ## the figures of the README; SECTIONS="sqs idle" for some, JSON=file to keep them
+	$(BIN)/python -m tests.bench.run $(SECTIONS) $(if $(JSON),--json $(JSON))
 
 SECONDS ?= 600
 soak: install ## the daemon under faults and kills, ten minutes or SECONDS=n; nothing lost, nothing leaked

@@ -1,6 +1,6 @@
 """The yardstick: aiobotocore receiving ten and deleting ten in a loop, with no work at all in between.
 
-`python bare_loop.py URL MESSAGES` prints messages and CPU seconds as JSON; start-up is not counted.
+`python bare_loop.py URL MESSAGES [QUEUE]` prints messages and CPU seconds as JSON; start-up is not counted.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ def cpu() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-async def main(url: str, messages: int) -> None:
+async def main(url: str, messages: int, name: str = "bench") -> None:
     done = 0
 
     async with get_session().create_client("sqs", region_name="us-east-1", endpoint_url=url) as sqs:
-        queue = (await sqs.get_queue_url(QueueName="bench"))["QueueUrl"]
+        queue = (await sqs.get_queue_url(QueueName=name))["QueueUrl"]
 
         async def loop() -> None:
             nonlocal done
@@ -43,10 +43,10 @@ async def main(url: str, messages: int) -> None:
 
         before = cpu()
         await asyncio.gather(*(loop() for _ in range(LOOPS)))
-        print(json.dumps({"messages": done, "cpu": cpu() - before}))
+        print(json.dumps({"done": done, "cpu": cpu() - before}))
 
 
 if __name__ == "__main__":
     import uvloop
 
-    uvloop.run(main(sys.argv[1], int(sys.argv[2])))
+    uvloop.run(main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:]))

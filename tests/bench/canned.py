@@ -1,47 +1,71 @@
 """A canned SQS endpoint: N messages of 512 bytes, handed out ten at a time, and deletes that always succeed.
 
 It does nothing but answer, so that it is never the limit; every client of a comparison talks to the same one.
-`python canned.py --messages N` prints its URL and serves until its standard input closes.
+`python canned.py --messages N` prints its URL and serves until its standard input closes. With `--groups G` it is
+a FIFO queue whose receives bring one of G groups each, with `--orders` bodies are those that filters.py looks at,
+and with `--certificates FOLDER` it speaks TLS as localhost.
 """
 
 import argparse
 import asyncio
 import hashlib
+import json
+import ssl
 import sys
+from pathlib import Path
+from typing import Any
 
 import httptools
 import orjson
 import uvloop
 
-BODY = "x" * 512
-MD5 = hashlib.md5(BODY.encode()).hexdigest()
+ORDER: dict[str, Any] = {
+    "type": "order",
+    "id": "o-123456",
+    "customer": {"tier": "gold", "id": 77, "name": "Ann Example"},
+    "amount": 129.5,
+    "items": [{"sku": "a1", "count": 2}, {"sku": "b2", "count": 1}],
+    **{f"k{n}": f"v{n}" for n in range(20)},
+}
+ORDER["note"] = "x" * (512 - len(json.dumps(ORDER)) - len(', "note": ""'))
 RECEIPT = "AQEB" + "r" * 196
-MESSAGE = (
-    '{"Attributes":{"ApproximateFirstReceiveTimestamp":"1795000000001","ApproximateReceiveCount":"1",'
-    '"SenderId":"AIDAEXAMPLE","SentTimestamp":"1795000000000"},"Body":"' + BODY + '","MD5OfBody":"' + MD5 + '",'
-    '"MessageId":"%s","ReceiptHandle":"' + RECEIPT + '%s"}'
-)
 HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\nx-amzn-requestid: canned\r\ncontent-length: "
 )
 
 
+def form(body: str, fifo: bool) -> str:
+    """A message, but for its id, its group and sequence number where it is of a FIFO queue, and its receipt."""
+    more = '"MessageDeduplicationId":"d","MessageGroupId":"g%d","SequenceNumber":"%020d",' if fifo else ""
+    return (
+        '{"MessageId":"%s","Attributes":{"ApproximateFirstReceiveTimestamp":"1795000000001",'
+        '"ApproximateReceiveCount":"1",' + more + '"SenderId":"AIDAEXAMPLE","SentTimestamp":"1795000000000"},'
+        '"Body":' + json.dumps(body) + ',"MD5OfBody":"' + hashlib.md5(body.encode()).hexdigest() + '",'
+        '"ReceiptHandle":"' + RECEIPT + '%s"}'
+    )
+
+
 class Stock:
     """The messages that are left."""
 
-    def __init__(self, messages: int) -> None:
+    def __init__(self, messages: int, body: str, groups: int) -> None:
         self.left = messages
         self.given = 0
+        self.receives = 0
+        self.groups = groups
+        self.form = form(body, fifo=groups > 0)
 
     def take(self, most: int) -> bytes:
         count = min(most, self.left)
         self.left -= count
+        self.receives += 1
         parts = []
         for _ in range(count):
             self.given += 1
             number = f"{self.given:032x}"
             name = f"{number[:8]}-{number[8:12]}-{number[12:16]}-{number[16:20]}-{number[20:]}"
-            parts.append(MESSAGE % (name, number))
+            order = (self.receives % self.groups, self.given) if self.groups else ()
+            parts.append(self.form % (name, *order, number))
         return ('{"Messages":[' + ",".join(parts) + "]}").encode() if parts else b"{}"
 
 
@@ -82,7 +106,7 @@ class Connection(asyncio.Protocol):
                 done = [{"Id": entry["Id"]} for entry in request["Entries"]]
                 answer = orjson.dumps({"Successful": done, "Failed": []})
             case "GetQueueUrl":
-                answer = orjson.dumps({"QueueUrl": self.url[0] + "/000000000000/bench"})
+                answer = orjson.dumps({"QueueUrl": f"{self.url[0]}/000000000000/{request['QueueName']}"})
             case "GetQueueAttributes":
                 answer = orjson.dumps(
                     {
@@ -103,11 +127,15 @@ class Connection(asyncio.Protocol):
             self.transport.write(HEAD + str(len(answer)).encode() + b"\r\n\r\n" + answer)
 
 
-async def serve(messages: int) -> None:
+async def serve(options: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
-    stock, url = Stock(messages), [""]
-    server = await loop.create_server(lambda: Connection(stock, url), "127.0.0.1", 0)
-    url[0] = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    stock = Stock(options.messages, json.dumps(ORDER) if options.orders else "x" * 512, options.groups)
+    url, tls, begin = [""], None, "http://127.0.0.1"
+    if options.certificates:
+        tls, begin = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), "https://localhost"
+        tls.load_cert_chain(options.certificates / "server.pem", options.certificates / "server.key")
+    server = await loop.create_server(lambda: Connection(stock, url), "127.0.0.1", 0, ssl=tls)
+    url[0] = f"{begin}:{server.sockets[0].getsockname()[1]}"
     print(url[0], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
 
@@ -115,4 +143,7 @@ async def serve(messages: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--messages", type=int, required=True)
-    uvloop.run(serve(parser.parse_args().messages))
+    parser.add_argument("--groups", type=int, default=0)
+    parser.add_argument("--orders", action="store_true")
+    parser.add_argument("--certificates", type=Path)
+    uvloop.run(serve(parser.parse_args()))

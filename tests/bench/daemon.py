@@ -9,19 +9,24 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
 ENV = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | {
     "AWS_ACCESS_KEY_ID": "bench",
     "AWS_SECRET_ACCESS_KEY": "bench",
     "AWS_EC2_METADATA_DISABLED": "true",
     "AWS_CONFIG_FILE": "/dev/null",
     "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-    "PYTHONPATH": str(HERE),
+    "PYTHONPATH": os.pathsep.join((str(ROOT), str(HERE))),  # this checkout, and handlers.py
 }
+
+CPU = "process_cpu_seconds_total"
+RSS = "process_resident_memory_bytes"
+DEADLINE = 120
 
 
 @contextlib.contextmanager
@@ -42,7 +47,9 @@ def endpoint(*command: str) -> Iterator[str]:
 class Daemon:
     """`poller run` with one mapping, read through its own metrics."""
 
-    def __init__(self, folder: Path, url: str, source: str, function: str, **fields: Any) -> None:
+    def __init__(
+        self, folder: Path, url: str, source: str, function: str, environment: Mapping[str, str], **fields: Any
+    ) -> None:
         """`source` is the end of the ARN, from the service on; `function` one of handlers.py."""
         service, _, name = source.partition(":")
         mapping = {
@@ -62,7 +69,11 @@ class Daemon:
         self._log = folder / "log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "poller", "run"], cwd=folder, env=ENV, stdout=log, stderr=log
+                [sys.executable, "-m", "poller", "run"],
+                cwd=folder,
+                env=ENV | dict(environment),
+                stdout=log,
+                stderr=log,
             )
         self._base = ""
 
@@ -73,7 +84,7 @@ class Daemon:
             if found:
                 self._base = found.group()
             elif self.process.poll() is not None:
-                raise SystemExit(f"poller run ended:\n{self._log.read_text()}")
+                raise RuntimeError(f"poller run ended:\n{self._log.read_text()}")
             else:
                 time.sleep(0.05)
         sums: dict[str, float] = {}
@@ -84,16 +95,48 @@ class Daemon:
                     sums[match[1]] = sums.get(match[1], 0.0) + float(match[2])
         return sums
 
+    def between(self, counter: str, first: float, last: float, pause: float = 0.5) -> dict[str, float]:
+        """What happened to all metrics, and to the clock (`at`), while the counter went from `first` to `last`."""
+        begin: dict[str, float] = {}
+        deadline = time.monotonic() + DEADLINE
+        while time.monotonic() < deadline:
+            now = self.metrics() | {"at": time.monotonic()}
+            if not begin and now.get(counter, 0.0) >= first:
+                begin = now
+            if begin and now[counter] >= last:
+                return {name: now[name] - begin.get(name, 0.0) for name in now}
+            time.sleep(pause)  # a scrape costs the daemon some milliseconds
+        raise RuntimeError(f"{counter} did not reach {last:g} in {DEADLINE} s:\n{self._log.read_text()[-2000:]}")
+
+    def reaches(self, counter: str, value: float) -> dict[str, float]:
+        """The metrics once this one is so high."""
+        deadline = time.monotonic() + DEADLINE
+        while (now := self.metrics()).get(counter, 0.0) < value:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{counter} did not reach {value:g} in {DEADLINE} s")
+            time.sleep(0.2)
+        return now
+
+    def over(self, seconds: float) -> dict[str, float]:
+        """What happens to all metrics in these seconds, and the last of each as `now_<name>`."""
+        before, begin = self.metrics(), time.monotonic()
+        time.sleep(seconds)
+        after, lasted = self.metrics(), time.monotonic() - begin
+        grown = {name: after[name] - before.get(name, 0.0) for name in after}
+        return grown | {f"now_{name}": value for name, value in after.items()} | {"at": lasted}
+
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
 
 
 @contextlib.contextmanager
-def daemon(url: str, source: str, function: str, **fields: Any) -> Iterator[Daemon]:
+def daemon(
+    url: str, source: str, function: str, environment: Mapping[str, str] | None = None, **fields: Any
+) -> Iterator[Daemon]:
     """A daemon for the length of the block."""
     with tempfile.TemporaryDirectory(prefix="esm-bench-") as folder:
-        running = Daemon(Path(folder), url, source, function, **fields)
+        running = Daemon(Path(folder), url, source, function, environment or {}, **fields)
         try:
             yield running
         finally:

@@ -23,7 +23,7 @@ function consumer() {
       messages += batch.length;
       if (messages >= wanted) {
         const used = process.cpuUsage(before);
-        console.log(JSON.stringify({ messages, cpu: (used.user + used.system) / 1e6 }));
+        console.log(JSON.stringify({ done: messages, cpu: (used.user + used.system) / 1e6 }));
         process.exit(0);
       }
     },

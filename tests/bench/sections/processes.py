@@ -1,7 +1,6 @@
 """Throughput of `process:` with code that keeps a core busy: Concurrency 2 against 1, and against `python:`.
 
 Twice as much on two idle cores; each figure is the best of three, as other programs can only take away.
-`python -m tests.bench.processes`
 """
 
 import asyncio
@@ -13,10 +12,12 @@ from poller.core.model import SourceKind, Succeeded
 from poller.eventloop import new_event_loop
 from poller.handlers.targets import make_handler
 from poller.ports import Invocation
+from tests.bench.rows import Row, Work, row
 
 CALLS = 60
 ROUNDS = 150_000
 REPEATS = 3
+ONE = "process:, Concurrency 1"
 MAPPING = EventSourceMapping(
     uuid="0b7c1a52-0000-4000-8000-000000000001",
     name="bench",
@@ -35,27 +36,27 @@ def busy(event, context):
     return total
 
 
-async def throughput(form: str, concurrency: int) -> float:
-    """Calls a second."""
+async def throughput(form: str, concurrency: int, calls: int, repeats: int) -> float:
+    """Calls a second, the best of some rounds."""
     settings = HandlerSettings(concurrency=concurrency)
-    function_name = f"{form}:tests.bench.processes:busy"
+    function_name = f"{form}:tests.bench.sections.processes:busy"
     handler = make_handler(replace(MAPPING, function_name=function_name, handler=settings))
     await handler.start()
 
-    async def one_after_the_other(calls: int) -> None:
-        for _ in range(calls):
+    async def one_after_the_other(count: int) -> None:
+        for _ in range(count):
             result = await handler.invoke(Invocation({}, "r", time.monotonic() + 60))
             assert isinstance(result, Succeeded), result
 
-    async def side_by_side(calls: int) -> None:
-        await asyncio.gather(*(one_after_the_other(calls // concurrency) for _ in range(concurrency)))
+    async def side_by_side(count: int) -> None:
+        await asyncio.gather(*(one_after_the_other(count // concurrency) for _ in range(concurrency)))
 
     await side_by_side(2 * concurrency)  # so that all workers are there
     best = 0.0
-    for _ in range(REPEATS):
+    for _ in range(repeats):
         begun = time.perf_counter()
-        await side_by_side(CALLS)
-        best = max(best, CALLS / (time.perf_counter() - begun))
+        await side_by_side(calls)
+        best = max(best, calls / (time.perf_counter() - begun))
     await handler.close()
     return best
 
@@ -74,7 +75,7 @@ async def start() -> float:
 
 async def latency() -> float:
     """Seconds that a call costs beyond the function, on one worker: the median of many."""
-    handler = make_handler(replace(MAPPING, function_name="process:tests.bench.processes:idle"))
+    handler = make_handler(replace(MAPPING, function_name="process:tests.bench.sections.processes:idle"))
     await handler.start()
     times = []
     for _ in range(1_000):
@@ -90,17 +91,20 @@ def idle(event, context):
     """Nothing."""
 
 
-async def main() -> None:
-    first = await throughput("process", 1)
-    second = await throughput("process", 2)
-    threads = await throughput("python", 2)
-    print(f"process: Concurrency 1   {first:7.1f} calls a second")
-    print(f"process: Concurrency 2   {second:7.1f} calls a second, {second / first:.2f} times")
-    print(f"python:  Concurrency 2   {threads:7.1f} calls a second, {threads / first:.2f} times")
-    print(f"a worker is there after {await start() * 1e3:.0f} ms")
-    print(f"a call costs {await latency() * 1e6:.0f} microseconds beyond its function")
+async def figures(work: Work) -> list[Row]:
+    calls, unit = work.count(CALLS), "calls a second"
+    one = await throughput("process", 1, calls, work.rounds(REPEATS))
+    two = await throughput("process", 2, calls, work.rounds(REPEATS))
+    threads = await throughput("python", 2, calls, work.rounds(REPEATS))
+    return [
+        row(ONE, one, unit),
+        row("process:, Concurrency 2", two, unit, ONE, two / one),
+        row("python:, Concurrency 2", threads, unit, ONE, threads / one),
+        row("a worker is there after", await start() * 1e3, "ms"),
+        row("a call costs beyond its function", await latency() * 1e6, "microseconds"),
+    ]
 
 
-if __name__ == "__main__":
+def measure(work: Work) -> list[Row]:
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(main())
+        return runner.run(figures(work))
