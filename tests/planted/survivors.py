@@ -23,6 +23,8 @@ _TRIGGER = "trigger = BatchTrigger.SIZE if len(messages) == self._batch_size els
 _EACH_ONCE = "each parent is counted once and taken off once: no count is below 0"
 _READY = "ready = deque(key for key, count in waiting.items() if count == 0)"
 _FIGURE = "a margin that was chosen: that it is above 0 is tested, and nobody relies on the figure"
+_NOT_READ = "nobody reads it before a batch is opened, and that sets it"
+_FIRST = "earliest = messages[0].lease_until if messages else 0.0"
 _NO_LESS = "no window is below 0"
 _NEVER_MORE = "a batch is closed when it is full, and never has more"
 _PLACES = "places = dict(zip(reversed(sent), range(len(sent) - 1, -1, -1), strict=True))"
@@ -59,6 +61,9 @@ JUDGED: Final[dict[tuple[str, str, str], str]] = {
     ("batcher", "if count >= len(records):", "if count > len(records):"): _SHORT_CUT,
     ("response", _PLACES, _PLACES.replace("True", "False")): "both have as many by their making",
     ("response", _KNOWN, _KNOWN.replace("if isi", "if not isi")): "a copy of it, or it: nobody changes either",
+    ("batcher", "self._opened_at = 0.0", "self._opened_at = 1.0"): _NOT_READ,
+    ("batcher", "self._opened_at = 0.0", "self._opened_at = -1.0"): _NOT_READ,
+    ("batcher", _FIRST, _FIRST.replace("[0]", "[ -1]")): "all of them are looked at, wherever one begins",
     ("batcher", "if within < count:", "if within != count:"): "no more fit than there are",
     ("checkpoint", "return self._low > before", "return self._low != before"): "the mark never goes back",
     ("checkpoint", _IN_ORDER, _IN_ORDER.replace("offset == before", "offset != before")): _SHORT_CUT,
