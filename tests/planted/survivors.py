@@ -25,6 +25,7 @@ _READY = "ready = deque(key for key, count in waiting.items() if count == 0)"
 _FIGURE = "a margin that was chosen: that it is above 0 is tested, and nobody relies on the figure"
 _NOT_READ = "nobody reads it before a batch is opened, and that sets it"
 _FIRST = "earliest = messages[0].lease_until if messages else 0.0"
+_ZIPPED = "for message, whole in zip(messages, seconds, strict=True)"
 _NO_LESS = "no window is below 0"
 _NEVER_MORE = "a batch is closed when it is full, and never has more"
 _PLACES = "places = dict(zip(reversed(sent), range(len(sent) - 1, -1, -1), strict=True))"
@@ -72,6 +73,7 @@ JUDGED: Final[dict[tuple[str, str, str], str]] = {
         _FIRST.replace("0.0", "-1.0"),
     ): "a batch without messages is dropped, its lease never read",
     ("batcher", "return max(1, place), True", "return max( 0, place), True"): "who cuts takes one at least",
+    ("settle", _ZIPPED, _ZIPPED.replace("True", "False")): "both have as many by their making",
     ("batcher", "if within < count:", "if within != count:"): "no more fit than there are",
     ("checkpoint", "return self._low > before", "return self._low != before"): "the mark never goes back",
     ("checkpoint", _IN_ORDER, _IN_ORDER.replace("offset == before", "offset != before")): _SHORT_CUT,
