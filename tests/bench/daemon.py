@@ -98,14 +98,17 @@ class Daemon:
     def between(self, counter: str, first: float, last: float, pause: float = 0.5) -> dict[str, float]:
         """What happened to all metrics, and to the clock (`at`), while the counter went from `first` to `last`."""
         begin: dict[str, float] = {}
+        before: dict[str, float] = {}
         deadline = time.monotonic() + DEADLINE
         while time.monotonic() < deadline:
             now = self.metrics() | {"at": time.monotonic()}
-            if not begin and now.get(counter, 0.0) >= first:
-                begin = now
-            if begin and now[counter] >= last:
+            reached = now.get(counter, 0.0)
+            if not begin and reached >= first:
+                begin = now if reached < last else before  # so little that it was done at once
+            if begin and reached >= last:
                 return {name: now[name] - begin.get(name, 0.0) for name in now}
-            time.sleep(pause)  # a scrape costs the daemon some milliseconds
+            before = now
+            time.sleep(pause if begin else pause / 5)  # a scrape costs the daemon some milliseconds
         raise RuntimeError(f"{counter} did not reach {last:g} in {DEADLINE} s:\n{self._log.read_text()[-2000:]}")
 
     def reaches(self, counter: str, value: float) -> dict[str, float]:

@@ -37,7 +37,7 @@ def measure(work: Work) -> list[Row]:
     per_cpu: list[list[float]] = [[] for _ in range(TENTHS)]
     per_second: list[list[float]] = [[] for _ in range(TENTHS)]
     memory: list[tuple[float, float]] = []
-    for _ in range(work.rounds(9)):
+    for _ in range(work.rounds(5)):
         points = drained(messages)
         for number in range(TENTHS):
             (clock, cpu, _), (clock_after, cpu_after, _) = points[number : number + 2]

@@ -7,7 +7,7 @@ from tests.bench.rows import Row, Work
 from tests.bench.sections.kinesis import BARE, FIELDS, SHARDS, UNIT
 
 STREAM = "dynamodb:table/bench/stream/bench"
-RECORDS = {"poller": 1_500_000, "bare": 100_000}
+RECORDS = {"poller": 600_000, "bare": 100_000}
 
 
 def canned(shards: int, records: int):

@@ -6,7 +6,7 @@ from tests.bench.daemon import CPU, daemon
 from tests.bench.rows import Row, Work, row
 from tests.bench.sections.kinesis import FIELDS, SHARDS, STREAM, UNIT, canned
 
-RECORDS = 1_500_000
+RECORDS = 1_000_000
 WELL = "all shards well"
 ONE = f"one of {SHARDS} fails, the others"
 

@@ -6,7 +6,7 @@ from tests.bench.rows import Row, Work
 from tests.bench.sections.sqs import BARE, UNIT, canned, poller
 
 GROUPS = ("--groups", "1000")
-MESSAGES = {"poller": 300_000, "bare": 20_000}
+MESSAGES = {"poller": 200_000, "bare": 20_000}
 
 
 def bare_loop(messages: int) -> float:

@@ -19,7 +19,7 @@ from tests.bench.rows import Goal, Row, Work, at_most, row
 from tests.bench.sections.sqs import UNIT, poller
 
 ROUNDS = 20_000
-MESSAGES = 200_000
+MESSAGES = 150_000
 TEXT = json.dumps(ORDER)
 TWO = {"type": ["order"], "amount": [{"numeric": [">", 100]}]}
 OTHERS = [{f"k{n}": [f"v{n}"], f"k{n + 10}": [{"prefix": "w"}]} for n in range(10)]

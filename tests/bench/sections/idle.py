@@ -7,7 +7,7 @@ from tests.bench.embedded import embedded_queue
 from tests.bench.rows import Row, Work, at_most, row
 from tests.bench.sections.kinesis import FIELDS, STREAM, canned
 
-SECONDS = 20.0
+SECONDS = 15.0
 SHARDS = (1_000, 5_000)
 
 

@@ -64,7 +64,7 @@ async def throughput(form: str, concurrency: int, calls: int, repeats: int) -> f
 async def start() -> float:
     """Seconds until a worker is there, beside what its own module takes to import: the median of some."""
     times = []
-    for _ in range(20):
+    for _ in range(10):
         handler = make_handler(replace(MAPPING, function_name="process:json:dumps"))
         begun = time.perf_counter()
         await handler.start()

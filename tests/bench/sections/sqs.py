@@ -9,7 +9,7 @@ UNIT = "messages per CPU second"
 BARE = "bare aiobotocore loop, no work at all"
 CONSUMER = "sqs-consumer 15 (Node), empty handler"
 TASKIQ = "taskiq-aio-sqs 2.1, listen and acknowledge"
-MESSAGES = {"poller": 400_000, "bare": 30_000, "node": 60_000, "taskiq": 5_000}
+MESSAGES = {"poller": 400_000, "bare": 30_000, "node": 60_000, "taskiq": 3_000}
 
 
 def canned(messages: int, *options: str):

@@ -9,7 +9,7 @@ from tests.bench.sections.sqs import BARE, UNIT, canned, poller
 CERTIFICATES = ROOT / "tests" / "unit" / "aws" / "certs"
 OPTIONS = ("--certificates", str(CERTIFICATES))
 TRUST = {"AWS_CA_BUNDLE": str(CERTIFICATES / "ca.pem")}
-MESSAGES = {"poller": 300_000, "bare": 20_000}
+MESSAGES = {"poller": 200_000, "bare": 20_000}
 PLAIN = OURS + ", without TLS"
 
 
