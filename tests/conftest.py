@@ -12,8 +12,13 @@ from typing import Any
 
 import pytest
 from botocore.loaders import JSONFileLoader
+from hypothesis import HealthCheck, settings
 
 from tests.servers import clients, harness, keeper
+
+# On a machine that has others to serve, too, an example may take any time.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 _STARTED = pytest.StashKey[str]()
 

@@ -230,7 +230,7 @@ async def test_deadline_counts_from_the_call_not_from_the_last_byte(serve, conne
 
     server = await serve(script)
     with pytest.raises(TimedOut):
-        await post(connect(server.url), deadline=0.2)
+        await post(connect(server.url), deadline=2)
 
 
 async def test_cancelled_call_closes_its_connection(serve, connect, until):
@@ -272,7 +272,7 @@ async def test_a_timer_of_an_earlier_call_spares_the_next_one_on_the_connection(
 
     server = await serve(script)
     client = connect(server.url)
-    await post(client, deadline=0.2)
+    await post(client, deadline=2)
     [connection] = client._idle
     early = connection._timer
     call = asyncio.ensure_future(post(client, deadline=30))

@@ -934,6 +934,8 @@ async def test_a_row_of_a_shard_that_has_ended_is_put_back_by_nobody():
     (child,) = stream.close("shard-00")
     stream.put(child, "a")
     await life.seen("a")
+    looks = len(stream.asked("list_shards"))
+    await until(lambda: len(stream.asked("list_shards")) > looks + 1, "a look that began after its end")
     del store._apps["uuid-of-clicks"]["shard-00"]
     looks = len(stream.asked("list_shards"))
     await until(lambda: len(stream.asked("list_shards")) > looks + 2, "two more looks")

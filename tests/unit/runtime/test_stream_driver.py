@@ -550,9 +550,8 @@ async def test_a_timer_that_rings_too_early_is_wound_again():
         machine.due = SystemClock().now().mono + 0.01
         driver.feed(Requested(Request.DRAIN))
         machine.due += 0.1
-        await asyncio.sleep(0.05)
-        assert len(machine.events) == 1
         await answered(machine, Tick)
+        assert SystemClock().now().mono >= machine.due
         machine.due = None
         driver.cut()
 
