@@ -29,7 +29,10 @@ def test_clauses_and_marks() -> None:
 - **ABC-4** ends in something else (of its own).
 - **bold** words are no clause
 """
-    assert read_contract(text) == ({"ABC-1": None, "ABC-2": "later: control API", "ABC-3": "note", "ABC-4": None}, [])
+    assert read_contract(text) == (
+        {"ABC-1": None, "ABC-2": "later: control API", "ABC-3": "note", "ABC-4": None},
+        [],
+    )
 
 
 @pytest.mark.parametrize(
