@@ -110,8 +110,10 @@ async def test_a_deleted_stream_is_missing(kinesis: Server) -> None:
         try:
             await stream.describe()
         except SourceError as error:
-            assert error.problem is SourceProblem.MISSING  # noqa: PT017 - it may take a while
-            return
+            # it may take a while, and in the middle of it kinesis-local answers 500 now and then
+            if error.problem is not SourceProblem.SERVER:
+                assert error.problem is SourceProblem.MISSING  # noqa: PT017 - another answer ends the loop
+                return
     raise AssertionError("it is still there")
 
 
@@ -124,8 +126,10 @@ async def test_an_iterator_of_a_deleted_stream(kinesis: Server) -> None:
         try:
             await stream.page(iterator)
         except SourceError as error:
-            assert error.problem is SourceProblem.MISSING  # noqa: PT017 - it may take a while
-            return
+            # it may take a while, and in the middle of it kinesis-local answers 500 now and then
+            if error.problem is not SourceProblem.SERVER:
+                assert error.problem is SourceProblem.MISSING  # noqa: PT017 - another answer ends the loop
+                return
     raise AssertionError("it is still read")
 
 
