@@ -54,7 +54,7 @@ def main() -> None:
         signal.signal(number, _stay)
     faulthandler.enable()
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr] # both are files here
     with open(answers, "wb") as told, open(requests, "rb") as asked:  # noqa: PTH123 - descriptors, not paths
         first = asked.readline()
         if first:

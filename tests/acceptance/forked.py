@@ -118,7 +118,7 @@ def parent_at_hand() -> Iterator[None]:
 
 def start(arguments: tuple[str, ...], cwd: Path, env: dict[str, str], out: int, err: int) -> Process:
     """Runs `poller ARGUMENTS` in the folder; its output goes into these open files, its input is empty."""
-    global _parent  # noqa: PLW0603
+    global _parent  # noqa: PLW0603 - the same one
     _parent = _parent or Parent()
     return _parent.fork(arguments, cwd, env, out, err)
 
