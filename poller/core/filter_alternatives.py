@@ -130,8 +130,13 @@ def _text(value: object, path: Path) -> str:
     return value
 
 
+_LARGEST = 10 ** (1_000 - 2)
+"""Of whole numbers: a longer one would be read back from the pattern's text as infinity."""
+
+
 def _number(value: float, path: Path) -> Number:
-    if not abs(value) < float("inf"):  # said this way round, NaN is none either
+    # said this way round, NaN is none either
+    if not abs(value) < float("inf") or (isinstance(value, int) and abs(value) >= _LARGEST):
         raise MalformedError(path, f"{quote(value)} is not a number of JSON", "allowed: a number")
     return number_key(value)
 

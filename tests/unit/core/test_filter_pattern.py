@@ -102,3 +102,10 @@ def test_the_longest_patterns_are_read() -> None:
     ]
     for pattern in patterns:
         assert isinstance(parse_pattern(json.dumps(pattern)), Pattern)
+
+
+def test_a_number_beyond_any_float_is_refused_in_an_object_as_in_a_text() -> None:
+    """FLT-24: what is taken must be taken again when it is read from the text that is kept."""
+    for number in (10**1000, -(10 ** (1000 - 1)), 10 ** (1000 - 2)):
+        for pattern in ({"body": {"a": [{"anything-but": [1, number]}]}}, {"body": {"a": [number]}}):
+            assert isinstance(parse_pattern(pattern), PatternProblem)
