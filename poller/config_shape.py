@@ -22,6 +22,7 @@ from poller.settings import Settings, parse_state
 
 MAPPINGS = "EventSourceMappings"
 _SECONDS = "allowed: a number of seconds from 1 to 3600"
+_SHARDS = "allowed: a whole number from 0 to 10000"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,6 +95,8 @@ class _Model(BaseModel):
 
 class _Metrics(_Model):
     Listen: _Listen = _DEFAULT.metrics_listen
+    Histograms: bool = _DEFAULT.histograms
+    MaxShards: Annotated[int, Field(ge=0, le=10_000)] = _DEFAULT.max_shards
 
 
 class _ControlApi(_Model):
@@ -133,8 +136,12 @@ def explained(detail: ErrorDetails) -> str:
             return f"{quote(value)} is not text; allowed: text, in quotes"
         case "float_type":
             return f"{quote(value)} is not a number; {_SECONDS}, without quotes"
+        case "int_type":
+            return f"{quote(value)} is not a whole number; {_SHARDS}, without quotes"
+        case "bool_type":
+            return f"{quote(value)} is neither true nor false; allowed: true or false, without quotes"
         case "greater_than_equal" | "less_than_equal" | "finite_number":
-            return f"{quote(value)} is out of range; {_SECONDS}"
+            return f"{quote(value)} is out of range; {_SHARDS if path[-1] == 'MaxShards' else _SECONDS}"
         case "value_error":
             return str(detail["ctx"]["error"])
         case "model_type" | "dict_type":
@@ -168,6 +175,8 @@ def make_settings(shape: SettingsShape) -> Settings:
         state=parse_state(shape.State),
         shutdown_timeout=shape.ShutdownTimeoutInSeconds,
         metrics_listen=shape.Metrics.Listen,
+        histograms=shape.Metrics.Histograms,
+        max_shards=shape.Metrics.MaxShards,
         control_listen=shape.ControlApi.Listen,
         log_level=shape.Logging.Level,
         log_format=cast("Format", shape.Logging.Format),

@@ -25,6 +25,7 @@ from poller.http.address import parse_address
 from poller.http.health import health_app
 from poller.http.listener import Running, start_listener
 from poller.http.status import control_app, mappings_status
+from poller.metrics import Shown
 from poller.reload import Reload
 from poller.service import Service
 from poller.statusview import table
@@ -105,6 +106,7 @@ async def run_daemon(configuration: Configuration, *, drain: bool, console: Cons
         endpoint_url=settings.endpoint_url,
         state=settings.state,
         shutdown_timeout=settings.shutdown_timeout,
+        shown=Shown(settings.histograms, settings.max_shards),
     )
     reload = Reload(configuration, service)
     async with reload.installed(), _shown(service, console), service:

@@ -15,10 +15,10 @@ from prometheus_client.metrics_core import Metric
 from poller.clock import Clock, SystemClock
 from poller.core.mapping import EventSourceMapping
 from poller.errors import ConfigurationError
-from poller.metrics_export import mapping_families, process_families
+from poller.metrics_export import Shown, mapping_families, process_families
 from poller.metrics_stats import Gauges, MappingStats, ProcessStats
 
-__all__ = ["MappingStats", "Metrics", "ProcessStats"]
+__all__ = ["MappingStats", "Metrics", "ProcessStats", "Shown"]
 
 MANY_MAPPINGS = 200
 
@@ -28,10 +28,11 @@ _log = logging.getLogger("poller")
 class _Collector:
     """What one registry knows of us: the mappings of every Metrics that shares it, in one set of families."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, shown: Shown) -> None:
         self.process = ProcessStats()
         self.users = 0
         self._clock = clock
+        self._shown = shown
         self._mappings: dict[str, MappingStats] = {}
         self._lock = Lock()
 
@@ -50,13 +51,13 @@ class _Collector:
                 del self._mappings[stats.name]
 
     def describe(self) -> Iterator[Metric]:
-        yield from mapping_families((), self._clock.now())
+        yield from mapping_families((), self._clock.now(), self._shown)
         yield from process_families(ProcessStats())
 
     def collect(self) -> Iterator[Metric]:
         with self._lock:
             mappings = list(self._mappings.values())
-        yield from mapping_families(mappings, self._clock.now())
+        yield from mapping_families(mappings, self._clock.now(), self._shown)
         yield from process_families(self.process)
 
 
@@ -68,10 +69,13 @@ class Metrics:
     """The statistics of one Poller and the registry in which they are shown; usable from any thread.
 
     Several may share a registry, as long as the names of their mappings differ; they then share `process` too. A
-    registry that was passed in gets our families only; the private one has process_* and python_* besides.
+    registry that was passed in gets our families only; the private one has process_* and python_* besides. How
+    much is shown is what the first of them wants.
     """
 
-    def __init__(self, registry: CollectorRegistry | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self, registry: CollectorRegistry | None = None, clock: Clock | None = None, shown: Shown | None = None
+    ) -> None:
         self.clock = clock or SystemClock()
         if registry is None:
             registry = CollectorRegistry()
@@ -79,11 +83,12 @@ class Metrics:
             PlatformCollector(registry=registry)
             GCCollector(registry=registry)
         self.registry = registry
+        self._shown = shown or Shown()
         self._mappings: dict[str, MappingStats] = {}
         with _collectors_lock:
             collector = _collectors.get(registry)
             if collector is None:
-                collector = _Collector(self.clock)
+                collector = _Collector(self.clock, self._shown)
                 registry.register(collector)
                 _collectors[registry] = collector
             collector.users += 1
@@ -99,11 +104,11 @@ class Metrics:
         stats = MappingStats(mapping, read_gauges, since=self.clock.now().mono)
         self._collector.add(stats)
         self._mappings[mapping.uuid] = stats
-        self.process.expect(mapping.source)
+        self.process.expect(mapping)
         if len(self._mappings) == MANY_MAPPINGS + 1:
+            less = "; Metrics.Histograms: false leaves a third of them" if self._shown.histograms else ""
             _log.warning(
-                "more than %d mappings: a scrape shows about 250 series for each",
-                MANY_MAPPINGS,
+                f"more than {MANY_MAPPINGS} mappings: a scrape shows some hundred series for each{less}",
                 extra={"action": "many_mappings"},
             )
         return stats

@@ -5,8 +5,10 @@ that starts at 1.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias, TypeVar
 
+from prometheus_client import samples
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -19,16 +21,28 @@ from poller.core.model import Instant
 from poller.core.stream_gauges import StreamGauges
 from poller.metrics_numbers import Histogram
 from poller.metrics_stats import Gauges, MappingStats, ProcessStats
-from poller.metrics_tables import COUNTERS, DISTRIBUTIONS, GAUGES, MOST_SHARDS, SHARD_GAUGES, ShardGauge
+from poller.metrics_tables import COUNTERS, DISTRIBUTIONS, GAUGES, SHARD_GAUGES, ShardGauge
 from poller.version import __version__
 
 _T = TypeVar("_T", float, Histogram)
 _Row: TypeAlias = tuple[MappingStats, list[str], Gauges]
 
+MOST_SHARDS: Final = 64
+
 _MAPPING = ("mapping", "source")
 
 
-def mapping_families(mappings: Iterable[MappingStats], now: Instant) -> Iterator[Metric]:
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How much of a mapping is shown. Without `histograms` only the count and sum of each are, which is a tenth of
+    the series; a mapping with more shards than `max_shards` shows the worst of them only.
+    """
+
+    histograms: bool = True
+    max_shards: int = MOST_SHARDS
+
+
+def mapping_families(mappings: Iterable[MappingStats], now: Instant, how: Shown) -> Iterator[Metric]:
     """Every family of the tables, with one series for each of these mappings and label values."""
     rows: list[_Row] = [(stats, [stats.name, stats.mapping.source.value], stats.gauges()) for stats in mappings]
     for counter in COUNTERS:
@@ -42,7 +56,7 @@ def mapping_families(mappings: Iterable[MappingStats], now: Instant) -> Iterator
         shown = HistogramMetricFamily(distribution.name, distribution.help, labels=names)
         for stats, labels, _ in rows:
             for more, observed in _spread(distribution.read(stats)):
-                _add_histogram(shown, [*labels, *more], observed)
+                _add_histogram(shown, [*labels, *more], observed, buckets=how.histograms)
         yield shown
     for gauge in GAUGES:
         level = GaugeMetricFamily(gauge.name, gauge.help, labels=(*_MAPPING, *gauge.labels))
@@ -51,7 +65,7 @@ def mapping_families(mappings: Iterable[MappingStats], now: Instant) -> Iterator
                 level.add_metric([*labels, *more], value)
         yield level
     for shard_gauge in SHARD_GAUGES:
-        yield _of_shards(shard_gauge, rows, now)
+        yield _of_shards(shard_gauge, rows, now, how.max_shards)
     info = GaugeMetricFamily(
         "esm_mapping_info", "What the mapping is.", labels=[*_MAPPING, "uuid", "function", "source_arn"]
     )
@@ -61,13 +75,13 @@ def mapping_families(mappings: Iterable[MappingStats], now: Instant) -> Iterator
     yield info
 
 
-def _of_shards(gauge: ShardGauge, rows: Sequence[_Row], now: Instant) -> Metric:
+def _of_shards(gauge: ShardGauge, rows: Sequence[_Row], now: Instant, most: int) -> Metric:
     family = GaugeMetricFamily(gauge.name, gauge.help, labels=_MAPPING)
     for stats, values, gauges in rows:
         if not isinstance(gauges, StreamGauges) or (worst := gauge.worst(stats, gauges, now)) is None:
             continue
         family.add_metric(values, worst)
-        if len(gauges.shards) > MOST_SHARDS:
+        if len(gauges.shards) > most:
             continue
         labels = dict(zip(_MAPPING, values, strict=True))
         for shard, standing in gauges.shards.items():
@@ -112,11 +126,22 @@ def _spread(values: _T | Mapping[Any, _T] | None) -> list[tuple[tuple[str, ...],
     return [((), values)]
 
 
-def _add_histogram(family: HistogramMetricFamily, labels: Sequence[str], histogram: Histogram) -> None:
+def _add_histogram(
+    family: HistogramMetricFamily, labels: Sequence[str], histogram: Histogram, *, buckets: bool = True
+) -> None:
+    """Without `buckets` all observations are in the one that every histogram must have."""
     # the event loop's thread goes on counting: the family takes its count from the last bucket, so both agree
+    if not buckets:
+        family.add_metric(labels, [("+Inf", histogram.count)], histogram.total)
+        return
     total = 0
-    buckets: list[tuple[str, float]] = []
-    for bound, count in zip((*histogram.bounds, float("inf")), histogram.counts, strict=True):
+    shown: list[tuple[str, float] | tuple[str, float, samples.Exemplar]] = []
+    for place, count in enumerate(histogram.counts):
         total += count
-        buckets.append(("+Inf" if bound == float("inf") else str(bound), total))
-    family.add_metric(labels, buckets, histogram.total)
+        bound = str(histogram.bounds[place]) if place < len(histogram.bounds) else "+Inf"
+        if (traced := histogram.exemplars.get(place)) is None:
+            shown.append((bound, total))
+        else:
+            one = samples.Exemplar({"trace_id": traced.trace_id}, traced.value, traced.at)
+            shown.append((bound, total, one))
+    family.add_metric(labels, shown, histogram.total)

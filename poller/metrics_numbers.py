@@ -1,7 +1,9 @@
-"""The shapes of what is counted: histograms with their bounds, and a rate. Plain numbers, no lock, no labels."""
+"""The shapes of what is counted: histograms with their bounds, a rate, counts by name. Plain numbers, no lock."""
 
+import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
 
 POLL_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 25.0)
 # The boundaries of OpenTelemetry's messaging.process.duration, continued to Lambda's longest timeout.
@@ -22,21 +24,43 @@ CHECKPOINT_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1
 
 RATE_SECONDS = 10
 
+MOST_NAMES: Final = 20
+"""Names beside the fixed ones that a count by name tells apart: every further one is `other`."""
+
+OTHER: Final = "other"
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.$:]{0,99}")
+
+
+class Exemplar(NamedTuple):
+    """An observation that can be looked up: the trace it belongs to, its value, and the epoch seconds."""
+
+    trace_id: str
+    value: float
+    at: float
+
 
 class Histogram:
     """Counts by upper bound (inclusive) and their sum; `counts` has one place more than `bounds`, for the rest."""
 
-    __slots__ = ("bounds", "counts", "total")
+    __slots__ = ("bounds", "counts", "exemplars", "total")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
+        self.exemplars: dict[int, Exemplar] = {}
+        """The latest traced observation of each place of `counts` that has one."""
 
     def observe(self, value: float) -> None:
         """Adds one observation."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
+
+    def observe_traced(self, value: float, trace_id: str, at: float) -> None:
+        """The same for one that has a trace, at these epoch seconds; without an id it is a plain observation."""
+        self.observe(value)
+        if trace_id:
+            self.exemplars[bisect_left(self.bounds, value)] = Exemplar(trace_id, value, at)
 
     def observe_all(self, values: list[float]) -> None:
         """Adds several, and sorts them for that: the cost is that of the bounds, and ages come in order mostly."""
@@ -53,6 +77,23 @@ class Histogram:
     def count(self) -> int:
         """How many observations there were."""
         return sum(self.counts)
+
+
+class NamedCounts(dict[str, int]):
+    """Counts by a name that others choose, such as an exception's class: the fixed names are there from the start,
+    MOST_NAMES more as they come, and the rest, or what is not shaped like a name, is OTHER. So nobody can make
+    series without end.
+    """
+
+    def __init__(self, fixed: Iterable[str]) -> None:
+        super().__init__(dict.fromkeys((*fixed, OTHER), 0))
+        self._most = len(self) + MOST_NAMES
+
+    def add(self, name: str) -> None:
+        """Counts one."""
+        if name not in self and (len(self) >= self._most or _NAME.fullmatch(name) is None):
+            name = OTHER
+        self[name] = self.get(name, 0) + 1
 
 
 class Rate:

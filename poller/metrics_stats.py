@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from poller.core.fact import Word
 from poller.core.mapping import DestinationKind, EventSourceMapping
+from poller.core.mapping_targets import LambdaTarget, parse_target
 from poller.core.messages import InvocationOutcome, ReleaseReason
 from poller.core.model import BatchTrigger, MappingState, QueueFacts, QueueGauges, SourceKind, SourceProblem
 from poller.core.stream_gauges import NO_STREAM_GAUGES, StreamGauges
@@ -24,6 +25,7 @@ from poller.metrics_numbers import (
     REQUEST_SECONDS,
     WAIT_SECONDS,
     Histogram,
+    NamedCounts,
     Rate,
 )
 
@@ -42,6 +44,16 @@ AWS_OPERATIONS = {
 }
 """By source: the service and its calls whose series are there from the first mapping on; others appear with their
 first call."""
+
+DESTINATION_OPERATIONS = {
+    DestinationKind.SQS: ("sqs", ("GetQueueUrl", "SendMessage")),
+    DestinationKind.SNS: ("sns", ("Publish",)),
+    DestinationKind.S3: ("s3", ("PutObject",)),
+}
+"""The same by kind of failure destination."""
+
+LAMBDA_OPERATIONS = ("lambda", ("Invoke",))
+"""The same for a mapping whose target is a Lambda function."""
 
 _OF_STREAMS = frozenset({SourceProblem.EXPIRED, SourceProblem.TRIMMED})
 
@@ -102,6 +114,14 @@ class LeaseEvent(Word):
     LOST = "lost"
     RELEASED = "released"
     STOLEN = "stolen"
+
+
+FAILED_OUTCOMES = tuple(
+    outcome.value
+    for outcome in InvocationOutcome
+    if outcome not in {InvocationOutcome.SUCCESS, InvocationOutcome.ERROR}
+)
+"""The `error` values of esm_invocation_errors_total that are there from the start; the others are error types."""
 
 
 def _histograms(bounds: Sequence[float]) -> dict[InvocationOutcome, Histogram]:
@@ -182,6 +202,7 @@ class MappingStats:
     invocation_duration: dict[InvocationOutcome, Histogram] = field(
         default_factory=lambda: _histograms(INVOCATION_SECONDS)
     )
+    invocation_errors: NamedCounts = field(default_factory=lambda: NamedCounts(FAILED_OUTCOMES))
     invoked_events: int = 0
     failed_invoke_events: int = 0
     succeeded_events: int = 0
@@ -206,6 +227,11 @@ class MappingStats:
         self.rate = Rate(self.since)
         if self.mapping.source is not SourceKind.SQS:
             self.stream = StreamStats()
+
+    def invocation_failed(self, outcome: InvocationOutcome, detail: str) -> None:
+        """Counts why an attempt failed: `detail` of an error begins with its type and a colon (settle.py)."""
+        error = detail.partition(":")[0] if outcome is InvocationOutcome.ERROR else outcome.value
+        self.invocation_errors.add(error)
 
     @property
     def name(self) -> str:
@@ -257,10 +283,17 @@ class ProcessStats:
         self.config_reloads = dict.fromkeys(CallOutcome, 0)
         self.aws_requests: dict[tuple[str, str, str], Histogram] = {}
 
-    def expect(self, source: SourceKind) -> None:
-        """Calls to this kind of source will be made: their series are there from now on, at 0."""
-        service, operations = AWS_OPERATIONS[source]
-        problems = [one for one in SourceProblem if source is not SourceKind.SQS or one not in _OF_STREAMS]
+    def expect(self, mapping: EventSourceMapping) -> None:
+        """Calls for this mapping will be made: their series are there from now on, at 0."""
+        self._expect(AWS_OPERATIONS[mapping.source], streams=mapping.source is not SourceKind.SQS)
+        if mapping.stream is not None and mapping.stream.destination is not None:
+            self._expect(DESTINATION_OPERATIONS[mapping.stream.destination.kind])
+        if mapping.handler.endpoint_url is None and isinstance(parse_target(mapping.function_name), LambdaTarget):
+            self._expect(LAMBDA_OPERATIONS)
+
+    def _expect(self, calls: tuple[str, tuple[str, ...]], *, streams: bool = False) -> None:
+        service, operations = calls
+        problems = [one for one in SourceProblem if streams or one not in _OF_STREAMS]
         for operation in operations:
             for outcome in ("success", *problems):
                 self.aws_requests.setdefault((service, operation, str(outcome)), Histogram(REQUEST_SECONDS))

@@ -14,9 +14,6 @@ from poller.core.stream_gauges import StreamGauges
 from poller.metrics_numbers import Histogram
 from poller.metrics_stats import Gauges, MappingStats, StreamStats
 
-MOST_SHARDS: Final = 64
-"""Shards of a mapping that have series of their own; with more of them only the worst is shown."""
-
 Values: TypeAlias = float | Mapping[Any, float]
 """A value, or one for each value of the label; for a tuple of values where there are two labels."""
 
@@ -56,7 +53,7 @@ class Gauge:
 @dataclass(frozen=True, slots=True)
 class ShardGauge:
     """A gauge of a stream's mapping: the worst of its shards without a label, and each of them with its `shard`,
-    as long as these are not more than MOST_SHARDS.
+    as long as these are not too many (Settings.max_shards).
     """
 
     name: str
@@ -100,6 +97,10 @@ def _leases(_stats: MappingStats, gauges: Gauges, _now: Instant) -> Values | Non
     return gauges.leases if isinstance(gauges, StreamGauges) else None
 
 
+def _retention(_stats: MappingStats, gauges: Gauges, _now: Instant) -> Values | None:
+    return gauges.retention if isinstance(gauges, StreamGauges) else None
+
+
 def _behind(stats: MappingStats, gauges: StreamGauges, _now: Instant) -> float | None:
     return (gauges.behind or 0.0) if stats.mapping.source is SourceKind.KINESIS else None
 
@@ -132,6 +133,12 @@ COUNTERS: Final = (
         "Batches handed to the function, by what came of it.",
         lambda s: s.invocations,
         ("outcome",),
+    ),
+    Counter(
+        "esm_invocation_errors_total",
+        "Attempts that did not succeed, by the type of the error that the function told, else by their outcome.",
+        lambda s: s.invocation_errors,
+        ("error",),
     ),
     Counter(
         "esm_invoked_events_total",
@@ -232,6 +239,11 @@ DISTRIBUTIONS: Final = (
 )
 
 GAUGES: Final = (
+    Gauge(
+        "esm_poll_due",
+        "1 while a read is due or under way; 0 while there is no room for what it would bring, or at rest.",
+        lambda _s, g, _n: float(g.polling),
+    ),
     Gauge("esm_pollers", "Receive calls under way (ProvisionedPollers).", _pollers),
     Gauge(
         "esm_buffered_events", "Messages and records read and not in an invocation.", lambda _s, g, _n: g.buffered
@@ -240,6 +252,11 @@ GAUGES: Final = (
     Gauge("esm_inflight_invocations", "Invocations running.", lambda _s, g, _n: g.in_flight_batches),
     Gauge("esm_inflight_events", "Messages and records in them.", lambda _s, g, _n: g.in_flight_messages),
     Gauge("esm_concurrency_limit", "Invocations allowed at once, now.", lambda _s, g, _n: g.limit),
+    Gauge(
+        "esm_invocation_timeout_seconds",
+        "How long an invocation may take (Handler.TimeoutInSeconds).",
+        lambda s, _g, _n: s.mapping.handler.timeout,
+    ),
     Gauge(
         "esm_oldest_pending_seconds",
         "Age of the oldest message or record held and not done.",
@@ -250,6 +267,7 @@ GAUGES: Final = (
     ),
     Gauge("esm_fifo_groups", "Message groups in our hands.", _fifo_groups, ("state",)),
     Gauge("esm_shards", "Shards with a row, by what is done with them.", _shards, ("state",)),
+    Gauge("esm_source_retention_seconds", "How long the stream keeps a record, as it told last.", _retention),
     Gauge("esm_leases_held", "Rows of shards that are this worker's.", _leases),
     Gauge("esm_last_poll_timestamp_seconds", "The last read that succeeded.", lambda s, _g, _n: s.last_poll_at),
     Gauge(

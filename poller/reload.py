@@ -33,6 +33,8 @@ _NAMES = {
     "state": "State",
     "shutdown_timeout": "ShutdownTimeoutInSeconds",
     "metrics_listen": "Metrics.Listen",
+    "histograms": "Metrics.Histograms",
+    "max_shards": "Metrics.MaxShards",
     "control_listen": "ControlApi.Listen",
 }
 

@@ -29,7 +29,7 @@ from poller.core.model import Batch, JsonObject, QueueFacts, SourceKind, SourceP
 from poller.core.payload import queue_event
 from poller.errors import ConfigurationError, PollerError, SourceError
 from poller.handlers.targets import Target, make_handler
-from poller.metrics import Metrics
+from poller.metrics import Metrics, Shown
 from poller.ports import Handler, LeaseStore, QueueSource
 from poller.runtime.coordinator import TRANSIENT, Coordinator
 from poller.runtime.dispatcher import Dispatcher
@@ -59,6 +59,7 @@ class Service:
         state: State = State("memory"),  # noqa: B008 - it is frozen
         shutdown_timeout: float = 25.0,
         registry: CollectorRegistry | None = None,
+        shown: Shown | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._clock = clock or SystemClock()
@@ -66,7 +67,7 @@ class Service:
         self._endpoint_url = endpoint_url
         self._state = state
         self._shutdown_timeout = shutdown_timeout
-        self.metrics = Metrics(registry, self._clock)
+        self.metrics = Metrics(registry, self._clock, shown)
         self.side = SideThread()
         self.coordinators: dict[str, Coordinator] = {}
         self.abandoned = 0

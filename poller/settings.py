@@ -31,7 +31,8 @@ class State:
 @dataclass(frozen=True, slots=True)
 class Settings:
     """`Settings` of the file, valid. `shutdown_timeout` is in seconds; an empty `listen` means no listener, else
-    it is an address that http/address.py can take apart. The daemon keeps positions in `poller.db` unless told
+    it is an address that http/address.py can take apart. `histograms` and `max_shards`: see metrics_export.Shown.
+    The daemon keeps positions in `poller.db` unless told
     otherwise, because a stream read anew at each start loses records or repeats them (STR-31); the library writes
     no file that nobody named, so there it is memory.
     """
@@ -42,6 +43,8 @@ class Settings:
     state: State = State("sqlite", "poller.db")
     shutdown_timeout: float = 25.0
     metrics_listen: str = "127.0.0.1:9464"
+    histograms: bool = True
+    max_shards: int = 64
     control_listen: str = "127.0.0.1:9465"
     log_level: str = "INFO"
     log_format: Literal["auto", "text", "json"] = "auto"

@@ -74,12 +74,13 @@ class _Shard:
     write under way, since `saving_since`; 0 for none.
     """
 
-    __slots__ = ("asked_at", "dispatched", "invoked", "saving", "saving_since", "seconds")
+    __slots__ = ("asked_at", "dispatched", "invoked", "saving", "saving_since", "seconds", "trace_id")
 
     def __init__(self) -> None:
         self.asked_at: float | None = None
         self.invoked: set[int] = set()
         self.seconds: float | None = None
+        self.trace_id = ""
         self.dispatched: dict[int, int] = {}
         self.saving = 0
         self.saving_since = 0.0
@@ -120,9 +121,13 @@ class StreamTelemetry:
             Finished: self._finished,
         }
 
-    def invoked(self, shard_id: str, seconds: float) -> None:
-        """The function ran for `seconds`; the Settled that follows says with what outcome."""
-        self._shards[shard_id].seconds = seconds
+    def invoked(self, shard_id: str, seconds: float, trace_id: str = "") -> None:
+        """The function ran for `seconds`, in this trace if there is one; the Settled that follows says with what
+        outcome.
+        """
+        shard = self._shards[shard_id]
+        shard.seconds = seconds
+        shard.trace_id = trace_id
 
     # --- reading ---
 
@@ -244,7 +249,7 @@ class StreamTelemetry:
             shard.invoked.discard(batch.number)
             if seconds is None:
                 return  # a stop came before its turn: nobody has tried
-            stats.invocation_duration[outcome].observe(seconds)
+            stats.invocation_duration[outcome].observe_traced(seconds, shard.trace_id, now.wall)
         else:
             stats.invoked_events += len(batch.records)  # too large to be sent, and an attempt all the same (ERR-8)
         stats.invocations[outcome] += 1
@@ -263,6 +268,7 @@ class StreamTelemetry:
         stats = self._stats
         outcome = command.outcome
         stats.failed_invoke_events += command.failed
+        stats.invocation_failed(outcome, command.detail)
         detail = one_line(command.detail)
         self._remember(detail or outcome.value, now)
         kind = f"{outcome.value} {detail.partition(':')[0]}"

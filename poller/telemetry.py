@@ -59,6 +59,7 @@ class Telemetry:
         self._stats = stats
         self._teller = Teller(stats.name, logger or logging.getLogger("poller"))
         self._seconds: float | None = None
+        self._trace_id = ""
         self._polls: dict[int, float] = {}
         self._failed_polls = 0
         self._failing_since = 0.0
@@ -85,9 +86,12 @@ class Telemetry:
 
     # --- what the driver calls ---
 
-    def invoked(self, seconds: float) -> None:
-        """The function ran for `seconds`; the Settled that follows says with what outcome."""
+    def invoked(self, seconds: float, trace_id: str = "") -> None:
+        """The function ran for `seconds`, in this trace if there is one; the Settled that follows says with what
+        outcome.
+        """
         self._seconds = seconds
+        self._trace_id = trace_id
 
     def describe_failed(self, problem: SourceProblem, detail: str, now: Instant) -> None:
         """GetQueueAttributes failed: no event tells the machine, but people want to know."""
@@ -253,7 +257,7 @@ class Telemetry:
         stats.invocations[outcome] += 1
         seconds = self._seconds
         if seconds is not None:  # None: given up before the function was called
-            stats.invocation_duration[outcome].observe(seconds)
+            stats.invocation_duration[outcome].observe_traced(seconds, self._trace_id, now.wall)
             self._seconds = None
         stats.last_result = outcome
         if command.succeeded:
@@ -276,6 +280,7 @@ class Telemetry:
         outcome = command.outcome
         failed = command.failed if outcome is InvocationOutcome.PARTIAL else batch.messages
         stats.failed_invoke_events += len(failed)
+        stats.invocation_failed(outcome, command.detail)
         detail = one_line(command.detail)
         self._remember(detail or outcome.value, now)
         fields: dict[str, Any] = {

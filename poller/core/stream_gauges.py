@@ -23,14 +23,16 @@ class StreamGauges:
     """`shards` are those that are read, by id; the other numbers are sums over them, or the worst of them.
 
     `polling` tells whether a read is due or under way in any of them, `limit` is how many batches may run at
-    once, `leases` how many rows are this worker's. `iterator_age` and `behind` are seconds, `behind` None where
-    the source does not tell. Names that end in `_since` are monotonic seconds: the earliest, or None.
+    once, `leases` how many rows are this worker's, `retention` how many seconds the stream keeps a record, None
+    while that is not known. `iterator_age` and `behind` are seconds, `behind` None where the source does not tell.
+    Names that end in `_since` are monotonic seconds: the earliest, or None.
     """
 
     shards: Mapping[str, ShardGauges]
     states: Mapping[ShardState, int]
     leases: int
     limit: int
+    retention: float | None
     polling: bool
     buffered: int
     buffered_bytes: int
@@ -52,6 +54,7 @@ def stream_gauges(
     enabled: bool,
     lanes: int,
     concurrency: int,
+    retention: float | None = None,
 ) -> StreamGauges:
     """`shards` are those with a machine, `known` all that were listed, `rows` those of the store, each by id.
 
@@ -64,6 +67,7 @@ def stream_gauges(
         states=_states(shards, known, rows, enabled=enabled),
         leases=sum([row.owner == worker for row in tuple(rows.values())]),
         limit=min(concurrency, lanes * len(every)),
+        retention=retention,
         polling=any(shard.polling for shard in every),
         buffered=sum([shard.buffered for shard in every]),
         buffered_bytes=sum([shard.buffered_bytes for shard in every]),

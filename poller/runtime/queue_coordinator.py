@@ -88,7 +88,7 @@ class QueueCoordinator(Coordinator):
         try:
             await driver.run(*first)
         finally:
-            self._driver = None
+            self._machine = self._driver = None  # what it counted as running or buffered is nobody's any more
             self.abandoned += machine.abandoned + driver.cut_off
             if driver.cut_off:
                 self.telemetry.cut_off(driver.cut_off)

@@ -93,6 +93,7 @@ class StreamCoordinator(Coordinator):
             enabled=self._enabled,
             lanes=self.mapping.stream.lanes,
             concurrency=self.mapping.handler.concurrency,
+            retention=self._discovery.facts.retention,
         )
 
     @property

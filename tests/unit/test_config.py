@@ -22,7 +22,7 @@ Settings:
   State: sqlite:poller.db
   ShutdownTimeoutInSeconds: 20
   EndpointUrl: http://127.0.0.1:4566
-  Metrics: {{Listen: "127.0.0.1:9000"}}
+  Metrics: {{Listen: "127.0.0.1:9000", Histograms: off, MaxShards: 16}}
   ControlApi: {{Listen: ""}}
   Logging:
     Level: debug
@@ -70,6 +70,8 @@ def test_a_good_file(tmp_path: Path) -> None:
         state=State("sqlite", "poller.db"),
         shutdown_timeout=20.0,
         metrics_listen="127.0.0.1:9000",
+        histograms=False,
+        max_shards=16,
         control_listen="",
         log_level="DEBUG",
         log_format="json",
@@ -230,13 +232,28 @@ def test_fields_that_are_not_there_are_told_at_their_mapping() -> None:
             "EndpointUrl: this is not the URL of an endpoint; allowed: http:// or https://",
         ),
         ("EndpointUrl: http://a:hunter2@h", "EndpointUrl: the URL holds a user name or password"),
-        ("Metrics: 9464", "Metrics: 9464 is not a map; allowed: a map of Listen."),
+        ("Metrics: 9464", "Metrics: 9464 is not a map; allowed: a map of Listen, Histograms, MaxShards."),
         ("Metrics: {Listen: 9464}", "Metrics.Listen: 9464 is not text; allowed: text, in quotes."),
         (
             "Metrics: {Listen: localhost}",
             "Metrics.Listen: 'localhost' is not an address to listen on; write host:port",
         ),
-        ("Metrics: {Port: 1}", "Metrics.Port: 'Port' is not a field of this version; known here: Listen."),
+        (
+            "Metrics: {Port: 1}",
+            "Metrics.Port: 'Port' is not a field of this version; known here: Histograms, Listen, MaxShards.",
+        ),
+        (
+            "Metrics: {Histograms: 'off'}",
+            "Metrics.Histograms: 'off' is neither true nor false; allowed: true or false",
+        ),
+        (
+            "Metrics: {MaxShards: '64'}",
+            "Metrics.MaxShards: '64' is not a whole number; allowed: a whole number from",
+        ),
+        (
+            "Metrics: {MaxShards: -1}",
+            "Metrics.MaxShards: -1 is out of range; allowed: a whole number from 0 to 10000.",
+        ),
         ("ControlApi: {Listen: 'h:65536'}", "ControlApi.Listen: 'h:65536' is not an address to listen on"),
         ("Logging: {Level: loud}", "Logging.Level: 'loud' is none of the words for this; allowed: DEBUG, INFO"),
         (

@@ -9,14 +9,16 @@ from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from poller.core.mapping import EventSourceMapping, SourceArn, StreamSettings
+from poller.core.mapping import EventSourceMapping, SourceArn, StreamSettings, parse_mapping
+from poller.core.messages import InvocationOutcome
 from poller.core.model import Instant, MappingState, QueueFacts, QueueGauges, SourceKind, SourceProblem
 from poller.core.records import TRIM_HORIZON, ShardGauges
 from poller.core.stream_gauges import NO_STREAM_GAUGES, stream_gauges
 from poller.errors import ConfigurationError
-from poller.metrics import MANY_MAPPINGS, Metrics
+from poller.metrics import MANY_MAPPINGS, Metrics, Shown
+from poller.metrics_export import MOST_SHARDS
+from poller.metrics_numbers import MOST_NAMES
 from poller.metrics_stats import NO_GAUGES, BatchTrigger, Histogram, Rate
-from poller.metrics_tables import MOST_SHARDS
 from poller.version import __version__
 
 PROBLEMS = {"throttled", "denied", "missing", "credentials", "unreachable", "server", "refused"}
@@ -39,6 +41,7 @@ SHARED_SERIES = [
     ("esm_batches_total", "counter", "trigger", {"size", "window", "bytes", "immediate", "stop"}),
     ("esm_invocations_total", "counter", "outcome", OUTCOMES),
     ("esm_invocation_duration_seconds", "histogram", "outcome", OUTCOMES),
+    ("esm_invocation_errors_total", "counter", "error", OUTCOMES - {"success", "error"} | {"other"}),
     ("esm_invoked_events_total", "counter", None, None),
     ("esm_failed_invoke_events_total", "counter", None, None),
     ("esm_inflight_invocations", "gauge", None, None),
@@ -46,6 +49,7 @@ SHARED_SERIES = [
     ("esm_concurrency_limit", "gauge", None, None),
     ("esm_retries_total", "counter", "reason", {"error", "timeout", "partial", "throttled"}),
     ("esm_event_age_seconds", "histogram", None, None),
+    ("esm_poll_due", "gauge", None, None),
     ("esm_oldest_pending_seconds", "gauge", None, None),
     ("esm_last_poll_timestamp_seconds", "gauge", None, None),
     ("esm_last_success_timestamp_seconds", "gauge", None, None),
@@ -119,7 +123,7 @@ def shard_gauges(**more):
 
 
 def standing(shards):
-    return stream_gauges(shards, {}, {}, worker="we", enabled=True, lanes=2, concurrency=1_000)
+    return stream_gauges(shards, {}, {}, worker="we", enabled=True, lanes=2, concurrency=1_000, retention=86_400.0)
 
 
 def make_metrics(**more):
@@ -201,7 +205,11 @@ def test_no_family_of_a_mapping_is_missing_from_the_lists_above(source):
 
     two_labels = set() if source is SourceKind.SQS else {"esm_destination_deliveries"}
     listed = {row[1].removesuffix("_total") for row in SERIES if row[0] is source}
-    assert shown == listed | two_labels | {"esm_mapping_info"}
+    facts = {
+        "esm_mapping_info",
+        "esm_invocation_timeout_seconds",
+    }  # never 0, and no fact is shown before it is known
+    assert shown == listed | two_labels | facts
 
 
 def test_the_series_of_the_process_are_there_at_zero():
@@ -270,6 +278,8 @@ def test_the_gauges_of_a_stream_are_read_at_the_scrape():
     assert value(metrics, "esm_buffered_events", **at) == 3
     assert value(metrics, "esm_inflight_events", **at) == 10
     assert value(metrics, "esm_concurrency_limit", **at) == 4
+    assert value(metrics, "esm_source_retention_seconds", **at) == 86_400.0
+    assert value(metrics, "esm_poll_due", **at) == 1
 
 
 def test_a_shard_that_is_not_read_any_more_has_no_series():
@@ -299,6 +309,122 @@ def test_of_many_shards_only_the_worst_is_shown(count, labelled):
     assert value(metrics, "esm_iterator_age_seconds", mapping="clicks", source="kinesis") == count - 1
     added = sum(len(family.samples) for family in shown.values()) - sum(few.values())
     assert added - len(with_shard) < 1_000, "whatever the number of shards"
+
+
+@pytest.mark.parametrize(("most", "labelled"), [(0, 0), (2, 0), (3, 3)])
+def test_how_many_shards_have_series_of_their_own_is_a_setting(most, labelled):
+    metrics = make_metrics(shown=Shown(max_shards=most))
+    shards = {f"s-{number}": shard_gauges(iterator_age=float(number)) for number in range(3)}
+    metrics.add(make_stream(), lambda: standing(shards))
+
+    ages = families(metrics)["esm_iterator_age_seconds"].samples
+
+    assert len([sample for sample in ages if "shard" in sample.labels]) == labelled
+    assert value(metrics, "esm_iterator_age_seconds", mapping="clicks", source="kinesis") == 2.0
+
+
+@pytest.mark.parametrize("source", SourceKind)
+def test_without_histograms_a_mapping_shows_their_counts_and_sums_only(source):
+    metrics = make_metrics(shown=Shown(histograms=False))
+    stats = metrics.add(make_source(source), no_gauges if source is SourceKind.SQS else lambda: NO_STREAM_GAUGES)
+    stats.batch_events.observe_all([1.0, 10.0, 20_000.0])
+    metrics.process.loop_lag.observe(0.3)
+
+    shown = families(metrics)
+
+    at = {"mapping": "orders", "source": source.value}
+    assert value(metrics, "esm_batch_events_bucket", le="+Inf", **at) == 3
+    assert value(metrics, "esm_batch_events_count", **at) == 3
+    assert value(metrics, "esm_batch_events_sum", **at) == 20_011.0
+    bounds = {
+        s.labels["le"] for f in shown.values() for s in f.samples if "le" in s.labels and "mapping" in s.labels
+    }
+    assert bounds == {"+Inf"}
+    assert value(metrics, "esm_event_loop_lag_seconds_bucket", le="0.5") == 1, "the process's own stay"
+    count = sum("mapping" in sample.labels for family in shown.values() for sample in family.samples)
+    assert count < 150
+    full = [s for f in at_the_start(source).values() for s in f.samples if "mapping" in s.labels]
+    assert 2 * count < len(full) < 400, "what the warning says of so many mappings"
+
+
+def test_a_traced_invocation_is_the_exemplar_of_its_bucket():
+    """For OpenMetrics only: the text format has no place for it."""
+    metrics = make_metrics()
+    stats = metrics.add(make_mapping(), no_gauges)
+    durations = stats.invocation_duration["success"]
+    durations.observe_traced(0.02, "", 1_000.0)
+    durations.observe_traced(0.3, "0af7651916cd43dd8448eb211c80319c", 1_000.0)
+    durations.observe_traced(0.4, "4bf92f3577b34da6a3ce929d0e0e4736", 1_001.5)
+    durations.observe_traced(5_000.0, "00f067aa0ba902b7a3ce929d0e0e4736", 1_002.0)
+
+    buckets = {
+        sample.labels["le"]: sample
+        for sample in families(metrics)["esm_invocation_duration_seconds"].samples
+        if sample.name.endswith("_bucket") and sample.labels["outcome"] == "success"
+    }
+
+    traced = {le: sample.exemplar for le, sample in buckets.items() if sample.exemplar is not None}
+    assert set(traced) == {"0.5", "+Inf"}
+    assert traced["0.5"].labels == {"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"}
+    assert (traced["0.5"].value, float(traced["0.5"].timestamp)) == (0.4, 1_001.5)
+    assert buckets["+Inf"].value == 4
+    assert b"trace_id" not in generate_latest(metrics.registry)
+
+
+def test_error_names_of_a_mapping_are_at_most_twenty_and_shaped_like_names():
+    metrics = make_metrics()
+    stats = metrics.add(make_mapping(), no_gauges)
+    error = InvocationOutcome.ERROR
+
+    stats.invocation_failed(InvocationOutcome.TIMEOUT, "Sandbox.Timedout: Task timed out after 3.00 seconds")
+    for text in ("one two: x", "", "\u00e9t\u00e9: x", "A" * 101, 'x"y: z', "9: z"):
+        stats.invocation_failed(error, text)
+    for number in range(MOST_NAMES + 5):
+        stats.invocation_failed(error, f"Error{number}: no")
+    stats.invocation_failed(error, "Error0")
+
+    counts = {
+        sample.labels["error"]: sample.value
+        for sample in families(metrics)["esm_invocation_errors"].samples
+        if sample.name.endswith("_total")
+    }
+    assert counts.pop("timeout") == 1
+    assert counts.pop("other") == 6 + 5
+    assert counts.pop("Error0") == 2
+    assert counts == {"partial": 0, "throttled": 0, "invalid_response": 0} | {
+        f"Error{number}": 1 for number in range(1, MOST_NAMES)
+    }
+
+
+@pytest.mark.parametrize(
+    ("destination", "function", "calls"),
+    [
+        (
+            "arn:aws:sqs:eu-west-1:123456789012:dead",
+            "python:a:b",
+            {("sqs", "SendMessage"), ("sqs", "GetQueueUrl")},
+        ),
+        ("arn:aws:sns:eu-west-1:123456789012:dead", "python:a:b", {("sns", "Publish")}),
+        ("arn:aws:s3:::dead", "https://h/x", {("s3", "PutObject")}),
+        (None, "clicks", {("lambda", "Invoke")}),
+        (None, "exec:cat", set()),
+    ],
+)
+def test_calls_of_destination_and_function_are_there_at_zero(destination, function, calls):
+    fields = {"DestinationConfig": {"OnFailure": {"Destination": destination}}} if destination else {}
+    arn = "arn:aws:kinesis:eu-west-1:123456789012:stream/clicks"
+    mapping = parse_mapping(
+        {"EventSourceArn": arn, "FunctionName": function, "StartingPosition": "LATEST", **fields}
+    )
+    metrics = make_metrics()
+    metrics.add(mapping, lambda: NO_STREAM_GAUGES)
+
+    shown = {
+        (sample.labels["service"], sample.labels["operation"])
+        for sample in families(metrics)["esm_aws_requests"].samples
+    }
+
+    assert {call for call in shown if call[0] != "kinesis"} == calls
 
 
 def test_a_dynamodb_stream_does_not_tell_how_far_reading_is_behind():
@@ -375,6 +501,8 @@ def test_gauges_are_read_at_the_scrape():
     assert value(metrics, "esm_inflight_events", **at) == 30
     assert value(metrics, "esm_concurrency_limit", **at) == 5
     assert value(metrics, "esm_oldest_pending_seconds", **at) == 10.0
+    assert value(metrics, "esm_poll_due", **at) == 1
+    assert value(metrics, "esm_invocation_timeout_seconds", **at) == 30.0
     assert [value(metrics, "esm_queue_messages", state=s, **at) for s in ("visible", "inflight", "delayed")] == [
         *(11, 12, 13)
     ]
@@ -558,6 +686,17 @@ def test_so_many_mappings_are_warned_about_once(caplog):
         metrics.add(make_mapping(f"m{number}", f"u{number}"), no_gauges)
 
     assert [record.action for record in caplog.records] == ["many_mappings"]
+    assert "Metrics.Histograms: false" in caplog.text
+
+
+def test_who_has_switched_histograms_off_is_not_told_to(caplog):
+    metrics = make_metrics(shown=Shown(histograms=False))
+
+    for number in range(MANY_MAPPINGS + 1):
+        metrics.add(make_mapping(f"m{number}", f"u{number}"), no_gauges)
+
+    assert [record.action for record in caplog.records] == ["many_mappings"]
+    assert "Histograms" not in caplog.text
 
 
 def test_the_text_format_is_understood_too():

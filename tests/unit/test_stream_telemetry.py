@@ -417,6 +417,18 @@ def test_a_failed_attempt_counts_all_its_records_met_4(telemetry, stats, outcome
     assert (stats.last_result, stats.last_error) == (outcome, "ValueError: no")
     reason = outcome if outcome in {"timeout", "throttled"} else "error"
     assert counted(stats.retries) == {reason: 1}
+    assert counted(stats.invocation_errors) == {"ValueError" if outcome == "error" else outcome: 1}
+
+
+def test_the_trace_of_an_invocation_is_kept_with_its_duration(telemetry, stats):
+    one = batch()
+    tell(telemetry, Invoke(one), at(1.0))
+    telemetry.invoked(SHARD, 0.5, "4bf92f3577b34da6a3ce929d0e0e4736")
+    tell(telemetry, settled(one, "success", succeeded=10), at(5.0))
+    attempt(telemetry, batch(number=2), "success", mono=6.0, succeeded=10)
+
+    kept = stats.invocation_duration["success"].exemplars
+    assert list(kept.values()) == [("4bf92f3577b34da6a3ce929d0e0e4736", 0.5, WALL + 5.0)]
 
 
 def test_a_partial_failure_counts_what_it_leaves_undone_met_4(telemetry, stats, caplog):

@@ -287,6 +287,30 @@ def test_a_failed_attempt_counts_all_its_messages_met_4(telemetry, stats, outcom
     assert (stats.last_result, stats.last_error) == (outcome, "ValueError: no")
 
 
+def test_failed_attempts_are_counted_by_error(telemetry, stats):
+    for outcome, detail in [
+        (InvocationOutcome.ERROR, "ValueError: no"),
+        (InvocationOutcome.ERROR, "ValueError"),
+        (InvocationOutcome.THROTTLED, "busy: later"),
+    ]:
+        tell(telemetry, settled(outcome, failed=messages(10), detail=detail), at(5.0))
+
+    assert {name: count for name, count in stats.invocation_errors.items() if count} == {
+        "ValueError": 2,
+        "throttled": 1,
+    }
+
+
+def test_the_trace_of_an_invocation_is_kept_with_its_duration(telemetry, stats):
+    telemetry.invoked(0.5, "4bf92f3577b34da6a3ce929d0e0e4736")
+    tell(telemetry, settled(InvocationOutcome.SUCCESS, succeeded=messages(10)), at(5.0))
+    telemetry.invoked(20.0)
+    tell(telemetry, settled(InvocationOutcome.SUCCESS, succeeded=messages(10)), at(6.0))
+
+    kept = stats.invocation_duration[InvocationOutcome.SUCCESS].exemplars
+    assert list(kept.values()) == [("4bf92f3577b34da6a3ce929d0e0e4736", 0.5, WALL + 5.0)]
+
+
 def test_a_partial_failure_counts_what_the_function_listed_met_4(telemetry, stats, caplog):
     """MET-4: the partial counts are per record."""
     held = messages(10)

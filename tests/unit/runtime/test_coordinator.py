@@ -372,11 +372,19 @@ async def test_a_crash_is_told_counted_and_started_again(
     life.coordinator.start()
     await life.polling()
     seen: list[str | None] = []
-    monkeypatch.setattr(module, "delay", lambda *_: seen.append(life.stats.crashed) or 0.0)
+    polls: list[int] = []
+
+    def waiting(*_: object) -> float:
+        seen.append(life.stats.crashed)
+        polls.append(life.coordinator.gauges().polls)
+        return 0.0
+
+    monkeypatch.setattr(module, "delay", waiting)
     crash(monkeypatch)
     queue.send("one")
     await until(lambda: life.stats.worker_restarts["crash"], "the restart")
     assert seen == ["ZeroDivisionError: planted"]
+    assert polls == [0], "a machine that is gone has nothing under way"
     assert life.stats.crashed is None
     (told,) = [record for record in caplog.records if getattr(record, "action", "") == "crashed"]
     assert told.exc_info
