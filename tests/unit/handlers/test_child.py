@@ -173,9 +173,13 @@ async def test_a_second_line_in_the_moment_of_the_first(shell):
     assert await task == OutOfTurn(unread=False)
 
 
-async def test_who_speaks_unasked_is_ended(shell):
-    child = await shell("read -r line; echo one; sleep 0.01; echo two; exec cat")
+async def test_who_speaks_unasked_is_ended(shell, tmp_path: Path):
+    read = tmp_path / "the answer was read"
+    child = await shell(
+        f"read -r line; echo one; while [ ! -e '{read}' ]; do sleep 0.01; done; echo two; exec cat"
+    )
     assert await child.ask(b"x\n") == b"one"
+    read.touch()
     assert await child.ended == -9
     assert child.babbled
     assert await child.ask(b"x\n") == Ended(-9, unread=True)
@@ -219,7 +223,8 @@ async def test_what_it_started_ends_with_it(shell, end: str, monkeypatch: pytest
 async def test_what_made_itself_independent_is_let_go_and_holds_nothing_up(shell, monkeypatch):
     monkeypatch.setattr(module, "LOOK_EVERY", 0.05)
     monkeypatch.setattr(module, "LAST_WORDS", 0.1)
-    child = await shell("read -r line; setsid sleep 600 & echo $!; read -r again; exit 5")
+    # it tells its number itself: before that it may still be in the group that is killed
+    child = await shell("read -r line; setsid sh -c 'echo $$; exec sleep 600' & read -r again; exit 5")
     pid = int(await child.ask(b"x\n"))
     try:
         assert await asyncio.wait_for(child.ask(b"x\n"), 30) == Ended(5, unread=False)

@@ -91,9 +91,14 @@ async def test_a_line_that_is_not_json_confirms_nothing(program, line: str):
         assert answer.error_type == "Runtime.InvalidResponse"
 
 
-async def test_a_second_line_is_not_the_answer_to_the_next_event(program, caplog: pytest.LogCaptureFixture):
-    one = await program("while read -r line; do echo 1; sleep 0.01; echo 2; done")
+async def test_a_second_line_is_not_the_answer_to_the_next_event(
+    program, caplog: pytest.LogCaptureFixture, tmp_path: Path
+):
+    told = tmp_path / "the first answer was read"
+    wait = f"while [ ! -e {shlex.quote(str(told))} ]; do sleep 0.01; done"
+    one = await program(f"while read -r line; do echo 1; {wait}; rm {shlex.quote(str(told))}; echo 2; done")
     assert await one.invoke(call()) == Succeeded(b"1")
+    told.touch()
     await until(lambda: "although no event was with it" in caplog.text, "the second line to be noticed")
     assert await one.invoke(call()) == Succeeded(b"1")
 
