@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from rich.console import Console
 
+from poller import interrupt
 from poller.errors import PollerError
 from poller.eventloop import new_event_loop
 from poller.version import __version__
@@ -360,12 +361,12 @@ def _have_standard_streams() -> None:
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
     """Runs it on the fastest event loop there is."""
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+    with interrupt.raised(), asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(work)
 
 
 def main() -> None:
-    """The entry point `poller`: the one place where an error becomes a text and an exit code."""
+    """What __main__.py calls: the one place where an error becomes a text and an exit code."""
     _have_standard_streams()
     try:
         commands(standalone_mode=False)
@@ -373,8 +374,8 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except click.Abort:
-        click.echo("poller: interrupted", err=True)
-        sys.exit(130)
+        click.echo(interrupt.TEXT, err=True)
+        sys.exit(interrupt.EXIT_CODE)
     except OSError as error:
         if error.errno not in CANNOT_WRITE:
             raise

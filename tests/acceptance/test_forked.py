@@ -23,7 +23,7 @@ facts = {
     "main": [sys.modules["__main__"].__name__, sys.modules["__main__"].__spec__.name],
     "files": [number for number in range(3, 100) if os.path.exists(f"/dev/fd/{number}")],
     "streams": [[stream.write_through, stream.encoding] for stream in (sys.stdout, sys.stderr)],
-    "signals": [str(signal.getsignal(one)).partition(" object")[0] for one in sorted(signal.valid_signals())],
+    "signals": [str(signal.getsignal(one)).partition(" at 0x")[0] for one in sorted(signal.valid_signals())],
     "leader": os.getsid(0) == os.getpid(),
 }
 pathlib.Path("facts.json").write_text(json.dumps(facts))
