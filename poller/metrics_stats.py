@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from poller.core.fact import Word
+from poller.core.liveness import POLL_DEADLINE
 from poller.core.mapping import DestinationKind, EventSourceMapping
 from poller.core.mapping_targets import LambdaTarget, parse_target
 from poller.core.messages import InvocationOutcome, ReleaseReason
@@ -116,6 +117,10 @@ class LeaseEvent(Word):
     STOLEN = "stolen"
 
 
+NEAR_TIMEOUT = 0.8
+"""Part of Handler.TimeoutInSeconds beyond which an invocation was near it. Counted, because the buckets of a
+histogram are too far apart to tell: between 10 and 30 s a quantile of it is a guess."""
+
 FAILED_OUTCOMES = tuple(
     outcome.value
     for outcome in InvocationOutcome
@@ -202,6 +207,7 @@ class MappingStats:
     invocation_duration: dict[InvocationOutcome, Histogram] = field(
         default_factory=lambda: _histograms(INVOCATION_SECONDS)
     )
+    near_timeouts: int = 0
     invocation_errors: NamedCounts = field(default_factory=lambda: NamedCounts(FAILED_OUTCOMES))
     invoked_events: int = 0
     failed_invoke_events: int = 0
@@ -227,6 +233,17 @@ class MappingStats:
         self.rate = Rate(self.since)
         if self.mapping.source is not SourceKind.SQS:
             self.stream = StreamStats()
+
+    def poll_due(self, gauges: Gauges, mono: float) -> bool:
+        """Whether a read is due or under way, at this monotonic second, or what must be done before one fails."""
+        failed_at = None if self.stream is None else self.stream.chore_failed_at
+        return gauges.polling or (failed_at is not None and mono - failed_at <= POLL_DEADLINE)
+
+    def invocation_took(self, outcome: InvocationOutcome, seconds: float, trace_id: str, at: float) -> None:
+        """The function ran for so long, in this trace ("": in none), until these epoch seconds."""
+        self.invocation_duration[outcome].observe_traced(seconds, trace_id, at)
+        if seconds > NEAR_TIMEOUT * self.mapping.handler.timeout:
+            self.near_timeouts += 1
 
     def invocation_failed(self, outcome: InvocationOutcome, detail: str) -> None:
         """Counts why an attempt failed: `detail` of an error begins with its type and a colon (settle.py)."""

@@ -135,6 +135,11 @@ COUNTERS: Final = (
         ("outcome",),
     ),
     Counter(
+        "esm_near_timeout_invocations_total",
+        "Invocations that took more than 80 % of the time that they may take, those that timed out among them.",
+        lambda s: s.near_timeouts,
+    ),
+    Counter(
         "esm_invocation_errors_total",
         "Attempts that did not succeed, by the type of the error that the function told, else by their outcome.",
         lambda s: s.invocation_errors,
@@ -242,7 +247,7 @@ GAUGES: Final = (
     Gauge(
         "esm_poll_due",
         "1 while a read is due or under way; 0 while there is no room for what it would bring, or at rest.",
-        lambda _s, g, _n: float(g.polling),
+        lambda s, g, n: float(s.poll_due(g, n.mono)),
     ),
     Gauge("esm_pollers", "Receive calls under way (ProvisionedPollers).", _pollers),
     Gauge(

@@ -249,7 +249,7 @@ class StreamTelemetry:
             shard.invoked.discard(batch.number)
             if seconds is None:
                 return  # a stop came before its turn: nobody has tried
-            stats.invocation_duration[outcome].observe_traced(seconds, shard.trace_id, now.wall)
+            stats.invocation_took(outcome, seconds, shard.trace_id, now.wall)
         else:
             stats.invoked_events += len(batch.records)  # too large to be sent, and an attempt all the same (ERR-8)
         stats.invocations[outcome] += 1

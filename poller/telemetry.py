@@ -257,7 +257,7 @@ class Telemetry:
         stats.invocations[outcome] += 1
         seconds = self._seconds
         if seconds is not None:  # None: given up before the function was called
-            stats.invocation_duration[outcome].observe_traced(seconds, self._trace_id, now.wall)
+            stats.invocation_took(outcome, seconds, self._trace_id, now.wall)
             self._seconds = None
         stats.last_result = outcome
         if command.succeeded:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
-from poller.core.liveness import POLL_DEADLINE, LivenessFacts, stuck
+from poller.core.liveness import LivenessFacts, stuck
 from poller.core.model import MappingState
 from poller.core.stream_gauges import StreamGauges
 from poller.http import answers
@@ -87,7 +87,7 @@ def _facts(stats: MappingStats, now: float) -> LivenessFacts:
     facts = LivenessFacts(
         state=stats.state,
         finished=stats.finished,
-        polling=gauges.polling,
+        polling=stats.poll_due(gauges, now),
         waiting_since=stats.waiting_since,
         last_problem=stats.last_problem,
         invoking_since=gauges.invoking_since,
@@ -96,10 +96,8 @@ def _facts(stats: MappingStats, now: float) -> LivenessFacts:
     )
     if stats.stream is None or not isinstance(gauges, StreamGauges):
         return facts
-    failed_at = stats.stream.chore_failed_at
     return replace(
         facts,
-        polling=gauges.polling or (failed_at is not None and now - failed_at <= POLL_DEADLINE),
         operation="GetRecords",
         invoking_shard=_first_of({key: shard.invoking_since for key, shard in gauges.shards.items()})[0],
         silent=_silent(stats.stream, gauges),

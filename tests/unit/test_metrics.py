@@ -41,6 +41,7 @@ SHARED_SERIES = [
     ("esm_batches_total", "counter", "trigger", {"size", "window", "bytes", "immediate", "stop"}),
     ("esm_invocations_total", "counter", "outcome", OUTCOMES),
     ("esm_invocation_duration_seconds", "histogram", "outcome", OUTCOMES),
+    ("esm_near_timeout_invocations_total", "counter", None, None),
     ("esm_invocation_errors_total", "counter", "error", OUTCOMES - {"success", "error"} | {"other"}),
     ("esm_invoked_events_total", "counter", None, None),
     ("esm_failed_invoke_events_total", "counter", None, None),
@@ -581,6 +582,20 @@ def test_a_name_that_is_counted_already_is_refused_in_one_sentence():
 
     with pytest.raises(ConfigurationError, match="A mapping named 'orders' is already counted"):
         make_metrics(registry=registry).add(make_mapping(uuid="another"), no_gauges)
+
+
+def test_a_read_is_due_too_while_what_must_come_before_it_fails():
+    """As the liveness check sees it: without a shard to read there is nothing that could be due."""
+    metrics = make_metrics()
+    stats = metrics.add(make_stream(), lambda: NO_STREAM_GAUGES)
+    at = {"mapping": "clicks", "source": "kinesis"}
+    assert value(metrics, "esm_poll_due", **at) == 0
+
+    stats.stream.chore_failed_at = 460.0
+
+    assert value(metrics, "esm_poll_due", **at) == 1
+    stats.stream.chore_failed_at = 454.0
+    assert value(metrics, "esm_poll_due", **at) == 0
 
 
 def test_calls_of_aws_are_counted_and_timed_by_what_came_of_them():

@@ -287,6 +287,14 @@ def test_a_failed_attempt_counts_all_its_messages_met_4(telemetry, stats, outcom
     assert (stats.last_result, stats.last_error) == (outcome, "ValueError: no")
 
 
+def test_an_invocation_beyond_four_fifths_of_its_time_was_near_its_timeout(telemetry, stats):
+    for seconds in (1.0, 24.0, 24.1, 30.0):
+        telemetry.invoked(seconds)
+        tell(telemetry, settled(InvocationOutcome.SUCCESS, succeeded=messages(10)), at(5.0))
+
+    assert stats.near_timeouts == 2
+
+
 def test_failed_attempts_are_counted_by_error(telemetry, stats):
     for outcome, detail in [
         (InvocationOutcome.ERROR, "ValueError: no"),
