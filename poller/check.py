@@ -19,6 +19,7 @@ from poller.core.mapping import EventSourceMapping
 from poller.core.mapping_advice import future_start, lost_positions
 from poller.core.model import JsonObject
 from poller.errors import ConfigurationError
+from poller.http.keys import read_keys
 from poller.yamltext import Problem
 
 _AT_ONCE = 10  # sources looked at side by side
@@ -69,7 +70,16 @@ def check_file(path: str | Path, environment: Mapping[str, str]) -> Report:
     result = read(path, environment)
     if isinstance(result, Rejected):
         return Report(result.file, tuple(_of_problem(result.file, problem) for problem in result.problems))
-    return Report(result.file, tuple(check_start(result, SystemClock().now().wall)), result)
+    findings = [*_check_keys(result, environment), *check_start(result, SystemClock().now().wall)]
+    return Report(result.file, tuple(findings), result)
+
+
+def _check_keys(configuration: Configuration, environment: Mapping[str, str]) -> list[Finding]:
+    try:
+        read_keys(configuration.settings, environment)
+    except ConfigurationError as error:
+        return [Finding("error", str(error), configuration.file)]
+    return []
 
 
 def check_start(configuration: Configuration, now: float) -> list[Finding]:

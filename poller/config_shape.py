@@ -6,13 +6,21 @@ Mappings pass through here as they are; core/mapping.py looks into them.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    model_validator,
+)
 from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
 from poller.core.mapping_arns import ACCOUNT, REGION
 from poller.core.mapping_names import ENDPOINT, url_problem
+from poller.core.mapping_rules import VARIABLE
 from poller.core.mapping_schema import Schema, matching, one_of
 from poller.core.mapping_shapes import Path, quote, unknown
 from poller.errors import ConfigurationError
@@ -85,6 +93,15 @@ def _listen(value: str) -> str:
         raise ValueError(str(error).removeprefix("Listen: ")) from error
 
 
+def _variable(value: str) -> str:
+    if VARIABLE.fullmatch(value) is None:  # what it holds is not repeated: it may be the secret itself
+        raise ValueError(
+            "this is not the name of an environment variable; allowed: the name alone, such as POLLER_TOKEN,"
+            " without ${ }, and never the secret itself"
+        )
+    return value
+
+
 _DEFAULT = Settings()
 _Listen = Annotated[str, Field(max_length=300), _Text(_listen, matching("", r".*:[0-9]{1,5}"))]
 
@@ -99,8 +116,25 @@ class _Metrics(_Model):
     MaxShards: Annotated[int, Field(ge=0, le=10_000)] = _DEFAULT.max_shards
 
 
+_Variable = Annotated[str, _Text(_variable, matching(VARIABLE.pattern))]
+
+
 class _ControlApi(_Model):
     Listen: _Listen = _DEFAULT.control_listen
+    TokenVariable: _Variable | None = None
+    AccessKeysVariable: _Variable | None = None
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Self:
+        """Who reaches it can have code of his choice run here."""
+        keys = (self.TokenVariable, self.AccessKeysVariable)
+        if self.Listen and not parse_address(self.Listen, "Listen").loopback and keys == (None, None):
+            raise ValueError(
+                f"Listen {self.Listen} can be reached from other machines, and whoever reaches it could change"
+                " mappings and run code here; set TokenVariable or AccessKeysVariable to the name of a variable of"
+                " the environment that holds keys, or listen on 127.0.0.1:9465"
+            )
+        return self
 
 
 class _Logging(_Model):
@@ -178,6 +212,8 @@ def make_settings(shape: SettingsShape) -> Settings:
         histograms=shape.Metrics.Histograms,
         max_shards=shape.Metrics.MaxShards,
         control_listen=shape.ControlApi.Listen,
+        control_token_variable=shape.ControlApi.TokenVariable,
+        control_keys_variable=shape.ControlApi.AccessKeysVariable,
         log_level=shape.Logging.Level,
         log_format=cast("Format", shape.Logging.Format),
     )

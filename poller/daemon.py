@@ -20,14 +20,19 @@ from poller import logs
 from poller.check import check_start
 from poller.clock import SystemClock
 from poller.config import Configuration
+from poller.control import Control
 from poller.errors import ConfigurationError, PollerError, StopDeadlinePassed
 from poller.http.address import parse_address
+from poller.http.control_api import MainLoop
+from poller.http.control_app import Changes, control_app
 from poller.http.health import health_app
+from poller.http.keys import read_keys
 from poller.http.listener import Running, start_listener
-from poller.http.status import control_app, mappings_status
+from poller.http.status import mappings_status
 from poller.metrics import Shown
 from poller.reload import Reload
 from poller.service import Service
+from poller.settings import environment
 from poller.statusview import table
 
 REFRESH_PER_SECOND = 2.0
@@ -99,6 +104,7 @@ async def run_daemon(configuration: Configuration, *, drain: bool, console: Cons
     findings = check_start(configuration, SystemClock().now().wall)
     if errors := [finding.text for finding in findings if finding.level == "error"]:
         raise ConfigurationError("\n".join(errors))
+    keys = read_keys(settings, environment())
     stop = Stop(settings.shutdown_timeout, console)
     stop.install()
     service = Service(
@@ -114,9 +120,9 @@ async def run_daemon(configuration: Configuration, *, drain: bool, console: Cons
         await _listen(
             service, health_app(service.metrics), settings.metrics_listen, "Settings.Metrics.Listen", "/metrics"
         )
-        await _listen(
-            service, control_app(service.metrics), settings.control_listen, "Settings.ControlApi.Listen", "/"
-        )
+        changes = Changes(Control(service, account=settings.account_id), MainLoop(asyncio.get_running_loop()))
+        control = control_app(service.metrics, changes, keys)
+        await _listen(service, control, settings.control_listen, "Settings.ControlApi.Listen", "/")
         for finding in findings:
             _log.warning(finding.text, extra={"action": "advice"})
         gc.collect()

@@ -32,9 +32,10 @@ class State:
 class Settings:
     """`Settings` of the file, valid. `shutdown_timeout` is in seconds; an empty `listen` means no listener, else
     it is an address that http/address.py can take apart. `histograms` and `max_shards`: see metrics_export.Shown.
-    The daemon keeps positions in `poller.db` unless told
-    otherwise, because a stream read anew at each start loses records or repeats them (STR-31); the library writes
-    no file that nobody named, so there it is memory.
+    The control variables name those of the environment that hold its keys (http/keys.py).
+
+    The daemon keeps positions in `poller.db` unless told otherwise, because a stream read anew at each start loses
+    records or repeats them (STR-31); the library writes no file that nobody named, so there it is memory.
     """
 
     region: str | None = None
@@ -46,6 +47,8 @@ class Settings:
     histograms: bool = True
     max_shards: int = 64
     control_listen: str = "127.0.0.1:9465"
+    control_token_variable: str | None = None
+    control_keys_variable: str | None = None
     log_level: str = "INFO"
     log_format: Literal["auto", "text", "json"] = "auto"
 

@@ -6,11 +6,12 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-re
 """
 
 import hashlib
-import hmac
 import time
 from hashlib import sha256
 from typing import NamedTuple
 from urllib.parse import quote
+
+from poller.core.sigv4 import signing_key
 
 
 class Credentials(NamedTuple):
@@ -87,9 +88,7 @@ class Signer:
     def _begin_day(self, credentials: Credentials, day: str) -> None:
         self._credentials = credentials
         self._day = day
-        key = f"AWS4{credentials.secret_key}".encode()
-        for part in (day, self._region, self._service, "aws4_request"):
-            key = hmac.digest(key, part.encode(), "sha256")
+        key = signing_key(credentials.secret_key, day, self._region, self._service)
         # HMAC (RFC 2104) with the key's blocks hashed once a day: less than half the time of hmac.digest.
         block = key.ljust(64, b"\0")
         self._inner = sha256(bytes(byte ^ 0x36 for byte in block))

@@ -41,7 +41,7 @@ _KINESIS = frozenset({SourceKind.KINESIS})
 _NONE: frozenset[SourceKind] = frozenset()
 
 _METRICS = ("EventCount", "ErrorCount", "KafkaMetrics")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 MAX_RETRY_DELAY = 43_200  # seconds: SQS keeps a message invisible for 12 hours at most
 
 
@@ -121,7 +121,7 @@ def _endpoint(value: object, path: Path) -> Iterator[FieldProblem]:
 
 def _secret_variable(value: object, path: Path) -> Iterator[FieldProblem]:
     """What it holds is not repeated: who writes `${NAME}` in place of the name has written the secret itself."""
-    if not isinstance(value, str) or _VARIABLE.fullmatch(value) is None:
+    if not isinstance(value, str) or VARIABLE.fullmatch(value) is None:
         message = "this is not the name of an environment variable"
         advice = "allowed: the name alone, such as HOOK_SECRET, without ${ }, and never the secret itself"
         yield FieldProblem(path, "ValidationException", message, advice)
@@ -159,7 +159,7 @@ FIELDS: Mapping[str, Field] = {
                 "TimeoutInSeconds": seconds(1, 900),
                 "Concurrency": whole(1, 1_000),
                 "EndpointUrl": Shape(_endpoint, matching(ENDPOINT)),
-                "HmacSecretVariable": Shape(_secret_variable, matching(_VARIABLE.pattern)),
+                "HmacSecretVariable": Shape(_secret_variable, matching(VARIABLE.pattern)),
                 "RecycleAfter": whole(1, 1_000_000_000),
             }
         ),

@@ -14,6 +14,9 @@ ON_LOOPBACK: web.AppKey[bool] = web.AppKey("on_loopback", bool)
 """Set by `start_listener` before the application answers: whether only this machine can reach it."""
 
 _CLOSE_SECONDS = 2.0
+_IDLE_SECONDS = (
+    75.0  # without a whole request: longer than between two scrapes, and nobody keeps a socket for ever
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,15 @@ async def start_listener(app: web.Application, address: Address, setting: str) -
     except OSError as error:
         raise ListenError(_refusal(address, setting, error)) from None
     app[ON_LOOPBACK] = address.loopback
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSE_SECONDS)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=_CLOSE_SECONDS,
+        keepalive_timeout=_IDLE_SECONDS,
+        lingering_time=_CLOSE_SECONDS,
+        auto_decompress=False,  # a kilobyte could become a gigabyte, and nobody compresses what is sent here
+    )
     try:
         await runner.setup()
         await web.SockSite(runner, bound).start()

@@ -1,4 +1,4 @@
-"""The control listener, as far as it goes: /v1/mappings, the live status of each mapping as JSON."""
+"""/v1/mappings: the live status of each mapping as JSON."""
 
 from datetime import UTC, datetime
 
@@ -82,15 +82,13 @@ def _stream_status(stats: StreamStats, gauges: Gauges) -> JsonObject:
     }
 
 
-def control_app(metrics: Metrics) -> web.Application:
-    """The application for Settings.ControlApi.Listen."""
+def add_status_routes(app: web.Application, metrics: Metrics) -> None:
+    """What is read."""
 
     async def mappings(_request: web.Request) -> web.Response:
         return answers.json(mappings_status(metrics))
 
-    app = web.Application(middlewares=[answers.readable_errors, answers.own_host_only])
     app.router.add_get("/v1/mappings", mappings)
-    return app
 
 
 def _iso(wall: float) -> str:

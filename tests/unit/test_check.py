@@ -114,6 +114,21 @@ EventSourceMappings:
 """
 
 
+def test_keys_that_are_not_set_are_an_error(tmp_path: Path) -> None:
+    """Of the control listener: told before the daemon is started, which would not start."""
+    file = tmp_path / "poller.yaml"
+    mapping = f"EventSourceMappings: [{{EventSourceArn: '{ARN.format('a')}', FunctionName: 'python:os:getcwd'}}]\n"
+    file.write_text("Settings: {ControlApi: {TokenVariable: POLLER_TOKEN}}\n" + mapping)
+    report = check_file(file, {})
+    (finding,) = report.findings
+    assert report.exit_code == 2
+    assert finding.text == (
+        f"{file}: Settings.ControlApi.TokenVariable: the environment variable POLLER_TOKEN is not set; set it, or"
+        " take TokenVariable out of the file."
+    )
+    assert check_file(file, {"POLLER_TOKEN": "0123456789abcdef"}).findings == ()
+
+
 def test_positions_in_memory_are_told(tmp_path: Path) -> None:
     """STR-31: a warning, because it may be meant."""
     file = tmp_path / "poller.yaml"

@@ -255,6 +255,10 @@ def test_fields_that_are_not_there_are_told_at_their_mapping() -> None:
             "Metrics.MaxShards: -1 is out of range; allowed: a whole number from 0 to 10000.",
         ),
         ("ControlApi: {Listen: 'h:65536'}", "ControlApi.Listen: 'h:65536' is not an address to listen on"),
+        ("ControlApi: {Listen: ':9465'}", "ControlApi: Listen :9465 can be reached from other machines, and"),
+        ("ControlApi: {Listen: '0.0.0.0:9465', TokenVariable: }", "ControlApi: Listen 0.0.0.0:9465 can be"),
+        ("ControlApi: {TokenVariable: 'hunter2!'}", "ControlApi.TokenVariable: this is not the name of an"),
+        ("ControlApi: {AccessKeysVariable: 'a:hunter2'}", "ControlApi.AccessKeysVariable: this is not the name"),
         ("Logging: {Level: loud}", "Logging.Level: 'loud' is none of the words for this; allowed: DEBUG, INFO"),
         (
             "Logging: {Format: xml}",
@@ -269,6 +273,19 @@ def test_every_wrong_setting_is_told_with_its_line(setting: str, words: str) -> 
     (line,) = lines(f"Settings:\n  # why\n  {setting}\n{SMALL}")
     assert line.startswith(f"poller.yaml:3: Settings.{words}")
     assert "hunter2" not in line
+
+
+@pytest.mark.parametrize(
+    "keys", ["TokenVariable: A", "AccessKeysVariable: B", "TokenVariable: A, AccessKeysVariable: B"]
+)
+def test_with_keys_the_control_api_may_listen_anywhere(keys: str) -> None:
+    settings = f"Settings: {{ControlApi: {{Listen: ':9465', {keys}}}}}\n"
+    result = parse(settings + SMALL, "poller.yaml", {})
+    assert isinstance(result, Configuration)
+    assert (result.settings.control_token_variable, result.settings.control_keys_variable) == (
+        "A" if "Token" in keys else None,
+        "B" if "Access" in keys else None,
+    )
 
 
 @pytest.mark.parametrize(

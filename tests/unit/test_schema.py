@@ -172,7 +172,7 @@ def test_what_both_refuse(arn: str, fields: dict[str, Any]) -> None:
         ("{}", True),
         ("null", True),
         ("{Region: eu-west-1, AccountId: '123456789012', State: 'memory:', ShutdownTimeoutInSeconds: 1.5}", True),
-        ("{EndpointUrl: 'http://h:4566', Metrics: {Listen: ''}, ControlApi: {Listen: ':1'}, Logging: }", True),
+        ("{EndpointUrl: 'http://h:4566', Metrics: {Listen: ':1'}, ControlApi: {Listen: ''}, Logging: }", True),
         ("{Logging: {Level: Debug, Format: json}, Metrics: {Listen: '[::1]:9464'}, Region: }", True),
         ("{Region: europe}", False),
         ("{AccountId: 123456789012}", False),

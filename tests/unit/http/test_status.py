@@ -11,8 +11,8 @@ from poller.core.model import Instant, MappingState, QueueFacts, QueueGauges, So
 from poller.core.records import TRIM_HORIZON, Shard, ShardGauges
 from poller.core.stream_gauges import stream_gauges
 from poller.http.address import Address
+from poller.http.control_app import control_app
 from poller.http.listener import start_listener
-from poller.http.status import control_app
 from poller.metrics import Metrics
 from poller.metrics_stats import NO_GAUGES, DiscardedFor
 from poller.version import __version__

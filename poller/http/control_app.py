@@ -1,0 +1,33 @@
+"""The control listener put together: the guard, the live status, Lambda's API."""
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from poller.control import Control
+from poller.http import answers
+from poller.http.control_api import MainLoop, add_control_api
+from poller.http.guard import LONGEST_BODY, make_guard
+from poller.http.keys import Keys
+from poller.http.status import add_status_routes
+from poller.metrics import Metrics
+
+_OPEN = ("/",)  # the page tells nothing by itself: it asks /v1, with the key that it is given
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Through what mappings are changed, and on which loop."""
+
+    control: Control
+    main: MainLoop
+
+
+def control_app(metrics: Metrics, changes: Changes | None = None, keys: Keys = Keys()) -> web.Application:  # noqa: B008 - it is frozen
+    """The application for Settings.ControlApi.Listen; without `changes` it only tells."""
+    guard = make_guard(keys, metrics.clock, _OPEN)
+    app = web.Application(middlewares=[answers.readable_errors, guard], client_max_size=LONGEST_BODY)
+    add_status_routes(app, metrics)
+    if changes is not None:
+        add_control_api(app, changes.control, changes.main)
+    return app
