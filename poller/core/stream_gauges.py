@@ -1,5 +1,6 @@
 """How the shards of one mapping stand together: what is read at scrape time from their machines and their rows."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from poller.core.fact import Word, fact
@@ -20,7 +21,8 @@ class ShardState(Word):
 
 @fact
 class StreamGauges:
-    """`shards` are those that are read, by id; the other numbers are sums over them, or the worst of them.
+    """`shards` are those that are read, by id; `places` is where each shard with a row is, by its id, and `states`
+    counts those; the other numbers are sums over `shards`, or the worst of them.
 
     `polling` tells whether a read is due or under way in any of them, `limit` is how many batches may run at
     once, `leases` how many rows are this worker's, `retention` how many seconds the stream keeps a record, None
@@ -29,6 +31,7 @@ class StreamGauges:
     """
 
     shards: Mapping[str, ShardGauges]
+    places: Mapping[str, ShardState]
     states: Mapping[ShardState, int]
     leases: int
     limit: int
@@ -62,9 +65,12 @@ def stream_gauges(
     shard may run at once (STR-41) and `concurrency` how many the handler takes at all.
     """
     every = tuple(shards.values())
+    places = _places(shards, known, rows, enabled=enabled)
+    counted = Counter(places.values())
     return StreamGauges(
         shards=shards,
-        states=_states(shards, known, rows, enabled=enabled),
+        places=places,
+        states={state: counted[state] for state in ShardState},
         leases=sum([row.owner == worker for row in tuple(rows.values())]),
         limit=min(concurrency, lanes * len(every)),
         retention=retention,
@@ -81,11 +87,11 @@ def stream_gauges(
     )
 
 
-def _states(
+def _places(
     shards: Mapping[str, ShardGauges], known: Mapping[str, Shard], rows: Mapping[str, Lease], *, enabled: bool
-) -> dict[ShardState, int]:
+) -> dict[str, ShardState]:
     ready = frozenset(startable(known, rows))
-    states = dict.fromkeys(ShardState, 0)
+    places = {}
     for key, row in tuple(rows.items()):
         gauges = shards.get(key)
         if at_end(row):
@@ -96,8 +102,8 @@ def _states(
             state = ShardState.BLOCKED
         else:
             state = ShardState.READING if enabled else ShardState.LEASED
-        states[state] += 1
-    return states
+        places[key] = state
+    return places
 
 
 def _earliest(moments: Iterable[float | None]) -> float | None:

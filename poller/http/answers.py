@@ -17,6 +17,13 @@ from poller.http.listener import ON_LOOPBACK
 
 _log = logging.getLogger("poller")
 
+_LONGEST_NAME = 140  # characters of a name that are said again
+
+
+class NoSuchMapping(Exception):  # noqa: N818 - named for what is so
+    """A path names a mapping that is not there."""
+
+
 Answer: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -48,6 +55,10 @@ async def readable_errors(request: web.Request, handler: Answer) -> web.StreamRe
     except web.HTTPNotFound as error:
         paths = sorted({resource.canonical for resource in request.app.router.resources()})
         return text(f"There is nothing here; this listener has {', '.join(paths)}.\n", error.status)
+    except NoSuchMapping as error:
+        name = str(error)
+        shown = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
+        return json({"message": f"There is no mapping named {shown!r}; /v1/mappings has those there are."}, 404)
     except web.HTTPException:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, the client gets one line and the log the rest

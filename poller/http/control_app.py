@@ -1,18 +1,18 @@
-"""The control listener put together: the guard, the live status, Lambda's API."""
+"""The control listener put together: the guard, the live status, the page, Lambda's API."""
 
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from poller.control import Control
+from poller.core.api_answers import Answer
 from poller.http import answers
 from poller.http.control_api import MainLoop, add_control_api
 from poller.http.guard import LONGEST_BODY, make_guard
 from poller.http.keys import Keys
+from poller.http.page import PAGE_PATHS, add_page_routes
 from poller.http.status import add_status_routes
 from poller.metrics import Metrics
-
-_OPEN = ("/",)  # the page tells nothing by itself: it asks /v1, with the key that it is given
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +22,18 @@ class Changes:
     control: Control
     main: MainLoop
 
+    async def turn(self, what: str, name: str) -> Answer:
+        """Pauses or resumes a mapping."""
+        change = self.control.pause if what == "pause" else self.control.resume
+        return await self.main.run(lambda: change(name))
+
 
 def control_app(metrics: Metrics, changes: Changes | None = None, keys: Keys = Keys()) -> web.Application:  # noqa: B008 - it is frozen
     """The application for Settings.ControlApi.Listen; without `changes` it only tells."""
-    guard = make_guard(keys, metrics.clock, _OPEN)
+    guard = make_guard(keys, metrics.clock, PAGE_PATHS)
     app = web.Application(middlewares=[answers.readable_errors, guard], client_max_size=LONGEST_BODY)
-    add_status_routes(app, metrics)
+    add_status_routes(app, metrics, writable=changes is not None)
+    add_page_routes(app, metrics, None if changes is None else changes.turn)
     if changes is not None:
         add_control_api(app, changes.control, changes.main)
     return app

@@ -15,7 +15,7 @@ from poller.core.model import MappingState
 from poller.core.stream_gauges import StreamGauges
 from poller.http import answers
 from poller.metrics import Metrics
-from poller.metrics_stats import MappingStats, StreamStats
+from poller.metrics_stats import Gauges, MappingStats, StreamStats
 
 _STARTING = ["poller is starting"]
 _ON_THE_WAY = frozenset({MappingState.CREATING, MappingState.ENABLING, MappingState.UPDATING})
@@ -26,10 +26,15 @@ def stuck_mappings(metrics: Metrics) -> list[str]:
     now = metrics.clock.now().mono
     lines = []
     for stats in metrics.mappings():
-        reason = stuck(_facts(stats, now), now)
+        reason = why_stuck(stats, stats.gauges(), now)
         if reason is not None:
             lines.append(f"{stats.name}: {reason}")
     return lines
+
+
+def why_stuck(stats: MappingStats, gauges: Gauges, now: float) -> str | None:
+    """Why the mapping, which stands so, makes no progress at this monotonic second; None while it does."""
+    return stuck(_facts(stats, gauges, now), now)
 
 
 def unready_mappings(metrics: Metrics) -> list[str]:
@@ -82,8 +87,7 @@ def _verdict(problems: list[str]) -> web.Response:
     return answers.text("ok\n")
 
 
-def _facts(stats: MappingStats, now: float) -> LivenessFacts:
-    gauges = stats.gauges()
+def _facts(stats: MappingStats, gauges: Gauges, now: float) -> LivenessFacts:
     facts = LivenessFacts(
         state=stats.state,
         finished=stats.finished,

@@ -66,16 +66,20 @@ async def test_a_new_mapping_is_shown_with_all_its_fields(metrics):
     assert headers["Cache-Control"] == "no-store"
     assert body == {
         "version": __version__,
+        "writable": False,
         "mappings": [
             {
                 "name": "orders",
                 "uuid": "u-orders",
                 "state": "Creating",
                 "finished": False,
+                "trouble": None,
                 "source": "sqs",
                 "source_arn": "arn:aws:sqs:eu-west-1:123456789012:orders",
                 "function": "python:shop:handler",
                 "in_per_second": 0.0,
+                "out_per_second": 0.0,
+                "lag_seconds": 0.0,
                 "oldest_pending_seconds": 0.0,
                 "queue_messages": None,
                 "polls_in_flight": 0,
@@ -85,6 +89,7 @@ async def test_a_new_mapping_is_shown_with_all_its_fields(metrics):
                 "batch_size_average": None,
                 "ok": 0,
                 "failed": 0,
+                "filtered": 0,
                 "retries": 0,
                 "deleted": 0,
                 "last_result": "",
@@ -152,12 +157,45 @@ async def test_a_stream_is_shown_with_its_shards(metrics):
     stats.stream.discarded_events[DiscardedFor.AGE] = 4
     stats.stream.discarded_events[DiscardedFor.RETRIES] = 2
     stats.stream.dropped_events, stats.stream.bisections = 4, 3
+    stats.state, stats.last_error = MappingState.ENABLED, "ValueError: no"
 
     _, body, _ = await ask(metrics)
+    _, detail, _ = await ask(metrics, path="/v1/mappings/clicks/shards")
+    _, scale, _ = await ask(metrics, path="/v1/mappings/clicks/scale")
 
     (shown,) = body["mappings"]
+    assert (await ask(metrics, path="/v1/mappings/u-clicks"))[1] == shown
+    assert scale == {
+        "name": "clicks",
+        "source": "kinesis",
+        "lag_seconds": 7.5,
+        "in_flight": 10,
+        "limit": 4,
+        "shards": 2,
+    }
+    assert detail["name"] == "clicks"
+    assert detail["shards"][0] == {
+        "id": "done",
+        "state": "done",
+        "lag_seconds": None,
+        "blocked_seconds": None,
+        "buffered": None,
+        "in_flight": None,
+    }
+    assert [tuple(one.values()) for one in detail["shards"][1:]] == [
+        ("busy", "reading", 3.0, None, 5, 10),
+        ("bad", "blocked", 7.5, 5.0, 5, 0),
+        ("child", "waiting_parent", None, None, None, None),
+    ]
     expected = {
         "source": "kinesis",
+        "shard_strip": "drbw",
+        "blocked_seconds": 5.0,
+        "lag_seconds": 7.5,
+        "trouble": {
+            "level": "warn",
+            "reason": "1 of 4 shards stands still behind a failing batch, for 5 s: ValueError: no",
+        },
         "shards": {"waiting_parent": 1, "leased": 0, "reading": 1, "blocked": 1, "done": 1},
         "iterator_age_seconds": 7.5,
         "behind_latest_seconds": 3.0,
@@ -171,6 +209,46 @@ async def test_a_stream_is_shown_with_its_shards(metrics):
     }
     assert {key: shown[key] for key in expected} == expected
     assert not shown.keys() & {"queue_messages", "deleted", "polls_in_flight"}, "a queue has these"
+
+
+async def test_autoscalers_get_numbers_or_nothing(metrics):
+    """A null would be taken for an error or, worse, for no work."""
+    stats = metrics.add(
+        make_mapping("orders eu/1"), lambda: QueueGauges(2, True, 0, 0, 3, 30, 8, 97.5, 99.0, 0, 0, 0)
+    )
+    path = "/v1/mappings/orders%20eu%2F1/scale"
+
+    status, body, _ = await ask(metrics, path=path)
+    assert status == 503
+    assert "orders eu/1 has not heard from its source yet" in body
+
+    stats.queue = QueueFacts(visibility_timeout=30.0, visible=1_234, in_flight=66, delayed=5)
+    assert (await ask(metrics, path=path))[:2] == (
+        200,
+        {
+            "name": "orders eu/1",
+            "source": "sqs",
+            "lag_seconds": 2.5,
+            "in_flight": 30,
+            "limit": 8,
+            "messages": 1_300,
+        },
+    )
+
+
+@pytest.mark.parametrize("end", ["", "/shards", "/scale"])
+async def test_a_mapping_that_is_not_there_is_a_sentence(metrics, end):
+    status, body, headers = await ask(metrics, path=f"/v1/mappings/%3Cb%3E{'x' * 400}{end}")
+
+    assert status == 404
+    assert body.startswith('{"message":"There is no mapping named \'<b>xxx')
+    assert len(body) < 300
+    assert headers["Content-Type"] == "application/json"
+
+
+async def test_a_queue_has_no_shards(metrics):
+    metrics.add(make_mapping(), lambda: NO_GAUGES)
+    assert (await ask(metrics, path="/v1/mappings/orders/shards"))[1] == {"name": "orders", "shards": []}
 
 
 @pytest.mark.parametrize(
@@ -204,7 +282,8 @@ async def test_other_methods_are_refused(metrics, method):
 
 
 async def test_other_paths_tell_what_there_is(metrics):
-    assert (await ask(metrics, path="/v2"))[:2] == (
-        404,
-        "There is nothing here; this listener has /v1/mappings.\n",
+    said = (
+        "There is nothing here; this listener has /, /v1/history, /v1/mappings, /v1/mappings/{name},"
+        " /v1/mappings/{name}/scale, /v1/mappings/{name}/shards.\n"
     )
+    assert (await ask(metrics, path="/v2"))[:2] == (404, said)

@@ -1,0 +1,61 @@
+"""Which mapping needs somebody to look at it, and why."""
+
+from dataclasses import replace
+
+import pytest
+
+from poller.core.model import MappingState
+from poller.core.trouble import Level, Trouble, TroubleFacts, find_trouble
+
+WELL = TroubleFacts(
+    state=MappingState.ENABLED,
+    finished=False,
+    stuck=None,
+    problem=None,
+    failing=0.0,
+    error="E: no",
+    lag=0.0,
+    shards=8,
+)
+WORST = replace(WELL, stuck="no answer", problem="unreachable", failing=1.0, lag=9e9, blocked=3, blocked_for=600.0)
+
+
+def of(**facts):
+    return find_trouble(replace(WELL, **facts))
+
+
+def test_what_is_well_is_no_trouble():
+    assert find_trouble(WELL) is None
+    assert of(failing=0.049, lag=299.9) is None, "a few failures are retried"
+
+
+def test_what_goes_worst_is_told_first():
+    told, facts = [], WORST
+    for mended in ({"stuck": None}, {"problem": None}, {"blocked": 0}, {"failing": 0.0}, {"lag": 0.0}):
+        told.append(find_trouble(facts))
+        facts = replace(facts, **mended)
+
+    assert told == [
+        Trouble(Level.BAD, "no answer"),
+        Trouble(Level.BAD, "its source cannot be read: unreachable"),
+        Trouble(Level.BAD, "3 of 8 shards stand still behind a failing batch, for 600 s: E: no"),
+        Trouble(Level.WARN, "100% failed in the last minute: E: no"),
+        Trouble(Level.WARN, "9000000000 s behind"),
+    ]
+    assert find_trouble(facts) is None
+
+
+def test_a_batch_that_is_tried_again_is_bad_once_it_lasts():
+    assert of(blocked=1, blocked_for=59.9) == Trouble(
+        Level.WARN, "1 of 8 shards stands still behind a failing batch, for 60 s: E: no"
+    )
+    assert of(blocked=1, blocked_for=60.0).level is Level.BAD
+
+
+@pytest.mark.parametrize("state", [MappingState.DISABLING, MappingState.DISABLED, MappingState.DELETING])
+def test_what_is_to_stand_still_is_no_trouble(state):
+    assert find_trouble(replace(WORST, state=state)) is None
+
+
+def test_what_has_finished_is_no_trouble():
+    assert find_trouble(replace(WORST, finished=True)) is None
