@@ -30,6 +30,7 @@ from poller.http.keys import read_keys
 from poller.http.listener import Running, start_listener
 from poller.http.status import mappings_status
 from poller.metrics import Shown
+from poller.notify import START_PATIENCE, Notify, make_notify
 from poller.reload import Reload
 from poller.service import Service
 from poller.settings import environment
@@ -114,7 +115,8 @@ async def run_daemon(configuration: Configuration, *, drain: bool, console: Cons
         shutdown_timeout=settings.shutdown_timeout,
         shown=Shown(settings.histograms, settings.max_shards),
     )
-    reload = Reload(configuration, service)
+    notify = make_notify(environment(), service.metrics)
+    reload = Reload(configuration, service, notify)
     async with reload.installed(), _shown(service, console), service:
         logs.configure(settings.log_level, settings.log_format, sys.stderr)
         await _listen(
@@ -131,7 +133,9 @@ async def run_daemon(configuration: Configuration, *, drain: bool, console: Cons
         for mapping in configuration.mappings:
             service.add(mapping)
         service.metrics.process.started = True
-        await _work(service, stop, reload, drain=drain)
+        service.side.spawn(notify.run())
+        await _work(service, stop, reload, notify, drain=drain)
+        notify.stopping(settings.shutdown_timeout)
         abandoned = await service.stop()
     if abandoned:
         raise StopDeadlinePassed(
@@ -140,16 +144,20 @@ async def run_daemon(configuration: Configuration, *, drain: bool, console: Cons
     _log.info("stopped, nothing left in hand", extra={"action": "stopped"})
 
 
-async def _work(service: Service, stop: Stop, reload: Reload, *, drain: bool) -> None:
+async def _work(service: Service, stop: Stop, reload: Reload, notify: Notify, *, drain: bool) -> None:
     """Until a stop is wanted or nothing is left to do; raises the problem that makes going on pointless."""
     wanted = asyncio.create_task(stop.wanted.wait())
     first = asyncio.create_task(service.first_problem())
     try:
-        await asyncio.wait({wanted, first}, return_when=asyncio.FIRST_COMPLETED)
+        look = {wanted, first}
+        if not (await asyncio.wait(look, timeout=START_PATIENCE, return_when=asyncio.FIRST_COMPLETED))[0]:
+            notify.ready()
+            await asyncio.wait(look, return_when=asyncio.FIRST_COMPLETED)
         if not first.done():
             return
         if (problem := first.result()) is not None:
             raise problem
+        notify.ready()
         work = asyncio.create_task(service.drain() if drain else service.wait())
         reloads = asyncio.create_task(reload.refuse() if drain else reload.serve())
         await asyncio.wait({wanted, work}, return_when=asyncio.FIRST_COMPLETED)

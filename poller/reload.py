@@ -20,6 +20,7 @@ from poller.config import Configuration, load
 from poller.core.mapping_changes import Changes, find_changes
 from poller.errors import ConfigurationError, PollerError
 from poller.metrics_stats import CallOutcome
+from poller.notify import Notify
 from poller.service import Service, try_handler
 from poller.settings import Settings, environment
 
@@ -42,11 +43,14 @@ _NAMES = {
 class Reload:
     """Reads the file of `configuration` again each time that SIGHUP came, and brings the service up to it."""
 
-    def __init__(self, configuration: Configuration, service: Service, clock: Clock | None = None) -> None:
+    def __init__(
+        self, configuration: Configuration, service: Service, notify: Notify, clock: Clock | None = None
+    ) -> None:
         self.wanted = asyncio.Event()
         self._file = configuration.file
         self._settings = configuration.settings
         self._service = service
+        self._notify = notify
         self._clock = clock or SystemClock()
 
     @asynccontextmanager
@@ -71,6 +75,7 @@ class Reload:
         """Reloads each time, for ever. Cancelled in the middle, mappings that were to change may be gone."""
         while await self.wanted.wait():
             self.wanted.clear()
+            self._notify.reloading()
             try:
                 await self._run()
             except PollerError as error:
@@ -78,6 +83,7 @@ class Reload:
             except Exception:  # noqa: BLE001 - the mappings that run must not end with it
                 self._service.metrics.process.config_reloads[CallOutcome.ERROR] += 1
                 _log.exception("a reload failed through a bug in poller", extra={"action": "reload_bug"})
+            self._notify.ready()
 
     async def _run(self) -> None:
         new = load(self._file, environment())

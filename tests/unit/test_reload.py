@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from poller.config import Configuration
+from poller.notify import Notify
 from poller.reload import Reload
 from poller.service import Service
 from poller.settings import Settings
@@ -23,7 +24,8 @@ def test_a_signal_that_comes_too_late_does_no_harm() -> None:
     """API-8: neither without the event loop nor at the end of Python, which puts the default back for handlers."""
 
     async def life() -> None:
-        reload = Reload(Configuration(Settings(), ()), Service())
+        service = Service()
+        reload = Reload(Configuration(Settings(), ()), service, Notify(None, service.metrics))
         async with reload.installed():
             signal.raise_signal(signal.SIGHUP)
             await reload.wanted.wait()
