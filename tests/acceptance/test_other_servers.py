@@ -4,6 +4,7 @@ moto gets few messages and no FIFO queue: it slows down with every message it ho
 """
 
 import base64
+import contextlib
 import json
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance import daemon
+from tests.acceptance import stream_daemon as streams
 
 RECEIVES = 5  # until the dead-letter queue
 GROUPS = 8
@@ -60,6 +62,15 @@ def dump(event, context):
     for record in event["Records"]:
         os.write(OUT, (json.dumps(record) + "\\n").encode())
 '''
+
+ITEMS, CHANGES, POISON = 9, 300, {58, 59, 211}
+TABLE_HANDLER = """
+def work(event, context):
+    images = [record["dynamodb"]["NewImage"] for record in event["Records"]]
+    if any(image["poison"]["BOOL"] for image in images):
+        raise RuntimeError("on purpose")
+    note(*(f"{image['id']['S']} {image['n']['N']}" for image in images))
+"""
 
 
 def mapping(queue: dict[str, str], function: str = "work", **more: Any) -> dict[str, Any]:
@@ -116,9 +127,13 @@ def test_a_standard_queue_of_another_server(
     assert {n: message["MessageId"] for n, message in dead.items()} == {n: ids[n] for n in poison}
 
 
-def test_a_fifo_queue_of_another_server(ministack: str, sqs_client: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("server", ["ministack", "roto_server"])
+def test_a_fifo_queue_of_another_server(
+    server: str, request: pytest.FixtureRequest, sqs_client: Any, tmp_path: Path
+) -> None:
     """FIFO-1, FIFO-3, FIFO-5, FIFO-7, SQS-42: every group in order, failures and dead letters included."""
-    client = sqs_client(ministack)
+    url = request.getfixturevalue(server)
+    client = sqs_client(url)
     queue = daemon.make_queue(client, daemon.own("job") + ".fifo", visibility=3, dead=RECEIVES)
     numbers = range(1, 121)
     last = {n % GROUPS: n for n in numbers}
@@ -129,7 +144,7 @@ def test_a_fifo_queue_of_another_server(ministack: str, sqs_client: Any, tmp_pat
     bodies = [json.dumps({"n": n, "kind": kind}) for n, kind in kinds.items()]
     daemon.send(client, queue["url"], bodies, [f"g{n % GROUPS}" for n in numbers])
 
-    seen = drained(tmp_path, ministack, mapping(queue))
+    seen = drained(tmp_path, url, mapping(queue))
 
     dead = {int(json.loads(message["Body"])["n"]) for message in daemon.drain(client, queue["dead"])}
     handled = [entry for entry in seen if entry["word"] == "handled"]
@@ -145,6 +160,57 @@ def test_a_fifo_queue_of_another_server(ministack: str, sqs_client: Any, tmp_pat
     again = Counter(entry["n"] for entry in seen if entry["word"] == "failed")
     assert all(again[n] == RECEIVES for n in dead)
     assert all(again[n] >= 1 for n, kind in kinds.items() if kind == "flaky")
+
+
+@pytest.mark.parametrize("server", ["ministack", "dynamodb_local"])
+def test_a_table_of_another_server(
+    server: str, request: pytest.FixtureRequest, ministack: str, sqs_client: Any, tmp_path: Path
+) -> None:
+    """DDB-1, STR-40, ERR-20, ERR-30, DST-9, PBR-20: an item's changes in order; what is given up is told."""
+    url = request.getfixturevalue(server)
+    sqs = sqs_client(ministack)
+    failed = daemon.make_queue(sqs, daemon.own("failed"))
+    with contextlib.closing(streams.client("dynamodb", url)) as table:
+        name = daemon.own("stock")
+        made = table.create_table(
+            TableName=name,
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            BillingMode="PAY_PER_REQUEST",
+            StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
+        )
+        for n in range(CHANGES):
+            item = {"id": {"S": f"k{n % ITEMS}"}, "n": {"N": str(n)}, "poison": {"BOOL": n in POISON}}
+            table.put_item(TableName=name, Item=item)
+        streams.write(
+            tmp_path,
+            {
+                "Name": "stock",
+                "EventSourceArn": made["TableDescription"]["LatestStreamArn"],
+                "FunctionName": "python:handlers:work",
+                "StartingPosition": "TRIM_HORIZON",
+                "ParallelizationFactor": 4,
+                "BatchSize": 7,
+                "MaximumRetryAttempts": 1,
+                "BisectBatchOnFunctionError": True,
+                "DestinationConfig": streams.to_queue(failed["arn"]),
+            },
+            handlers=TABLE_HANDLER,
+        )
+        environment = {**daemon.environment(url), "AWS_ENDPOINT_URL_SQS": ministack}
+        with daemon.running(tmp_path, environment, "--drain") as running:
+            assert running.wait(180) == 0, running.output()
+
+    handled = defaultdict(list)
+    for line in streams.notes(tmp_path):
+        key, n = line.split()
+        handled[key].append(int(n))
+    for item in range(ITEMS):
+        first = list(dict.fromkeys(handled[f"k{item}"]))
+        assert first == [n for n in range(CHANGES) if n % ITEMS == item and n not in POISON]
+    told = streams.documents(sqs, failed["url"])
+    assert [document["DDBStreamBatchInfo"]["batchSize"] for document in told] == [1] * len(POISON)
+    assert {document["requestContext"]["condition"] for document in told} == {"RetryAttemptsExhausted"}
 
 
 @pytest.mark.parametrize("server", ["ministack", "moto_server"])
