@@ -64,9 +64,15 @@ def find_trouble(facts: TroubleFacts) -> Trouble | None:
         level = Level.BAD if facts.blocked_for >= STANDING_STILL else Level.WARN
         verb = "stands" if facts.blocked == 1 else "stand"
         which = f"{facts.blocked:,} of {facts.shards:,} shards {verb} still behind a failing batch"
-        return Trouble(level, f"{which}, for {facts.blocked_for:.0f} s: {facts.error}")
+        return Trouble(level, f"{which}, for {_span(facts.blocked_for)}: {facts.error}")
     if facts.failing >= FAILING_SHARE:
         return Trouble(Level.WARN, f"{facts.failing:.0%} failed in the last minute: {facts.error}")
     if facts.lag >= LATE:
-        return Trouble(Level.WARN, f"{facts.lag:.0f} s behind")
+        return Trouble(Level.WARN, f"{_span(facts.lag)} behind")
     return None
+
+
+def _span(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7_200 else f"{seconds / 3_600:.1f} h"

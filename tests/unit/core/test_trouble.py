@@ -38,9 +38,9 @@ def test_what_goes_worst_is_told_first():
     assert told == [
         Trouble(Level.BAD, "no answer"),
         Trouble(Level.BAD, "its source cannot be read: unreachable"),
-        Trouble(Level.BAD, "3 of 8 shards stand still behind a failing batch, for 600 s: E: no"),
+        Trouble(Level.BAD, "3 of 8 shards stand still behind a failing batch, for 10 min: E: no"),
         Trouble(Level.WARN, "100% failed in the last minute: E: no"),
-        Trouble(Level.WARN, "9000000000 s behind"),
+        Trouble(Level.WARN, "2500000.0 h behind"),
     ]
     assert find_trouble(facts) is None
 
