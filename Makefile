@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
 
-install: ## .venv from requirements.txt
+install: ## .venv from requirements-dev.txt, which has requirements.txt in it
 	@$(PYTHON) .ci/install.py
 
 demo: install ## the main job on an embedded AWS; every record accounted for

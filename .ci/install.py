@@ -1,4 +1,4 @@
-"""Makes `.venv` from requirements.txt (hashes checked), once; safe when two runs start at the same time.
+"""Makes `.venv` from requirements-dev.txt (hashes checked), once; safe when two runs start at the same time.
 
 Nothing but the standard library here: this runs on a machine that has only Python and make.
 """
@@ -41,7 +41,8 @@ def main() -> int:
     if sys.version_info < (3, 11):
         print(f"esm-poller needs Python 3.11 or later; this is {sys.version.split()[0]}", file=sys.stderr)
         return 1
-    wanted = hashlib.sha256((ROOT / "requirements.txt").read_bytes() + _package() + sys.version.encode())
+    pinned = b"".join((ROOT / name).read_bytes() for name in ("requirements.txt", "requirements-dev.txt"))
+    wanted = hashlib.sha256(pinned + _package() + sys.version.encode())
     with one_at_a_time():
         if STAMP.exists() and STAMP.read_text() == wanted.hexdigest():
             return 0
@@ -49,7 +50,7 @@ def main() -> int:
         venv.create(VENV, with_pip=True, clear=True, symlinks=os.name != "nt")
         pip = [str(VENV / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--quiet"]
         for arguments in (
-            ["install", "--require-hashes", "-r", str(ROOT / "requirements.txt")],
+            ["install", "--require-hashes", "-r", str(ROOT / "requirements-dev.txt")],
             ["install", "--no-deps", "--no-build-isolation", "--editable", str(ROOT)],
         ):
             if subprocess.run(pip + arguments, check=False, cwd=ROOT).returncode != 0:
