@@ -1,13 +1,16 @@
 """What the runtime needs of the world, as Protocols: AWS, fakes and handlers stand behind these."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from poller.core.fact import fact
 from poller.core.leases import Conflict, Lease
 from poller.core.model import InvocationResult, JsonObject, QueueFacts
 from poller.core.records import Listing, Page, Position, Shard, StreamFacts
+from poller.core.trace_headers import TraceContext
+
+Work_contra = TypeVar("Work_contra", contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +51,14 @@ class QueueSource(Protocol):
 
 @fact
 class Invocation:
-    """One call of a function: the event, and what its context tells. `deadline` is a monotonic second."""
+    """One call of a function: the event, and what its context tells. `deadline` is a monotonic second, `trace` the
+    span whose children the function's spans are, where there is one.
+    """
 
     event: JsonObject
     request_id: str
     deadline: float
+    trace: TraceContext | None = None
 
 
 class Handler(Protocol):
@@ -72,6 +78,31 @@ class Handler(Protocol):
 
     async def close(self) -> None:
         """Frees what `start` took; work still running is abandoned."""
+        ...
+
+
+class Span(Protocol):
+    """The span of one invocation. No method raises but for what `tell` raises."""
+
+    @property
+    def handed(self) -> TraceContext:
+        """What whoever runs the function is told."""
+        ...
+
+    def enter(self) -> None:
+        """Makes it the current one of the context in which it is called."""
+        ...
+
+    def settle(self, result: InvocationResult, tell: Callable[[], None]) -> None:
+        """Calls `tell`, in which the batch is settled, and ends."""
+        ...
+
+
+class Tracing(Protocol[Work_contra]):
+    """One mapping's spans."""
+
+    def begin(self, work: Work_contra, request_id: str, /) -> Span | None:
+        """The span of an invocation that begins now. Never raises; None when there is none to be had."""
         ...
 
 

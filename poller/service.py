@@ -27,6 +27,7 @@ from poller.core.mapping_targets import LambdaTarget, parse_target
 from poller.core.messages import Request
 from poller.core.model import Batch, JsonObject, QueueFacts, SourceKind, SourceProblem
 from poller.core.payload import queue_event
+from poller.core.span_facts import queue_span, shard_span
 from poller.errors import ConfigurationError, PollerError, SourceError
 from poller.handlers.targets import Target, make_handler
 from poller.metrics import Metrics, Shown
@@ -39,11 +40,13 @@ from poller.runtime.shutdown import longest_wait, stop_all, stop_now
 from poller.runtime.sidethread import SideThread
 from poller.runtime.solitude import Solitude
 from poller.runtime.stream_coordinator import Opened, StreamCoordinator, build_stream_event
+from poller.runtime.stream_driver import ShardWork
 from poller.runtime.watchdog import Watchdog
 from poller.settings import State
 from poller.sources import Sources
 from poller.store.memory import MemoryStore
 from poller.store.sqlite import SqliteStore
+from poller.tracing import Tracing, make_tracing
 
 DISPATCHER_GRACE = 0.5  # seconds that cancelled handlers get to clean up after themselves
 
@@ -132,7 +135,8 @@ class Service:
         return coordinator
 
     def _add_queue(self, mapping: EventSourceMapping, handler: Handler) -> Coordinator:
-        dispatcher = Dispatcher(handler, mapping, self._clock, _event)
+        tracing = make_tracing(mapping, queue_span, self._clock)
+        dispatcher = Dispatcher(handler, mapping, self._clock, _event, tracing)
         heartbeat = None
         if mapping.poller.heartbeat:
             heartbeat = Heartbeat(mapping.name, self.side, lambda: self._open_beside(mapping), self._clock)
@@ -155,7 +159,8 @@ class Service:
         return coordinator
 
     def _add_stream(self, mapping: EventSourceMapping, handler: Handler) -> Coordinator:
-        dispatcher = Dispatcher(handler, mapping, self._clock, build_stream_event(mapping))
+        tracing: Tracing[ShardWork] | None = make_tracing(mapping, lambda work: shard_span(*work), self._clock)
+        dispatcher = Dispatcher(handler, mapping, self._clock, build_stream_event(mapping), tracing)
         coordinator = StreamCoordinator(
             mapping,
             lambda: self._open_stream(mapping),

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
+from poller import tracing
 from poller.core.cleanup import Lost
 from poller.core.liveness import POLL_DEADLINE
 from poller.core.messages import InvocationOutcome
@@ -269,6 +270,7 @@ class StreamTelemetry:
         outcome = command.outcome
         stats.failed_invoke_events += command.failed
         stats.invocation_failed(outcome, command.detail)
+        tracing.judged(outcome)
         detail = one_line(command.detail)
         self._remember(detail or outcome.value, now)
         kind = f"{outcome.value} {detail.partition(':')[0]}"

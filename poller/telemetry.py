@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from poller import tracing
 from poller.core.liveness import POLL_DEADLINE
 from poller.core.messages import (
     ChangeVisibility,
@@ -281,6 +282,7 @@ class Telemetry:
         failed = command.failed if outcome is InvocationOutcome.PARTIAL else batch.messages
         stats.failed_invoke_events += len(failed)
         stats.invocation_failed(outcome, command.detail)
+        tracing.judged(outcome)
         detail = one_line(command.detail)
         self._remember(detail or outcome.value, now)
         fields: dict[str, Any] = {

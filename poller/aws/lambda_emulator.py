@@ -14,6 +14,7 @@ from poller.aws.lambda_answers import MOST_BYTES, Answer, from_emulator, read_up
 from poller.core.mapping import EventSourceMapping
 from poller.core.model import InvocationResult, NotInvoked
 from poller.core.payload import serialise
+from poller.core.trace_headers import format_xray
 from poller.errors import ConfigurationError
 from poller.ports import Invocation
 
@@ -21,6 +22,9 @@ PATH: Final = "/2015-03-31/functions/function/invocations"
 """The emulator knows its function by this name; newer ones by its own as well."""
 
 CONNECT_TIMEOUT: Final = 5.0
+
+XRAY_HEADER: Final = "X-Amzn-Trace-Id"
+"""The trace of a caller; Lambda gives it to the function as _X_AMZN_TRACE_ID."""
 
 
 class EmulatorHandler:
@@ -56,7 +60,7 @@ class EmulatorHandler:
             call = self._session.post(
                 self._endpoint + PATH,
                 data=BytesIO(serialise(invocation.event)),  # it warns of many bytes in one piece
-                headers={"Content-Type": "application/json"},
+                headers={"Content-Type": "application/json"} | xray_header(invocation),
                 allow_redirects=False,
             )
             async with call as response:
@@ -75,3 +79,8 @@ class EmulatorHandler:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+
+def xray_header(invocation: Invocation) -> dict[str, str]:
+    """The header that tells Lambda of our span, if there is one."""
+    return {} if invocation.trace is None else {XRAY_HEADER: format_xray(invocation.trace)}

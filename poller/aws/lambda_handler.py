@@ -6,6 +6,7 @@ A Runtime Interface Emulator, which is no AWS, is called by lambda_emulator.py.
 import asyncio
 import socket
 from contextlib import AsyncExitStack, suppress
+from contextvars import ContextVar
 from io import BytesIO
 from typing import Any, Final
 
@@ -17,10 +18,11 @@ from botocore.parsers import ResponseParserError
 from poller.aws import errors
 from poller.aws.clients import AwsClients
 from poller.aws.lambda_answers import MOST_BYTES, Answer, from_lambda, from_refusal, read_up_to
-from poller.aws.lambda_emulator import EmulatorHandler
+from poller.aws.lambda_emulator import XRAY_HEADER, EmulatorHandler
 from poller.core.mapping import EventSourceMapping
 from poller.core.model import InvocationResult, SourceProblem
 from poller.core.payload import serialise
+from poller.core.trace_headers import format_xray
 from poller.errors import SourceError
 from poller.ports import Handler, Invocation
 
@@ -34,6 +36,8 @@ KEEPALIVE_IDLE: Final = 60
 gateways forget a connection after 350 seconds: its answer would never arrive."""
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": KEEPALIVE_IDLE, "TCP_KEEPALIVE": KEEPALIVE_IDLE, "TCP_KEEPINTVL": 30,
                      "TCP_KEEPCNT": 5}  # fmt: skip
+_xray: ContextVar[str] = ContextVar("esm_xray")
+"""Of the invocation that runs, where there is a trace: an SDK's operation has no parameter for its headers."""
 _SDK_FAILS: Final = (BotoCoreError, ResponseParserError, OSError, ValueError)
 
 
@@ -76,6 +80,8 @@ class LambdaHandler:
         """See ports.Handler."""
         loop = asyncio.get_running_loop()
         started, outcome = loop.time(), "success"
+        if invocation.trace is not None:
+            _xray.set(format_xray(invocation.trace))
         try:
             client = await self._opened()
             result = from_lambda(await _ask(client, self._name, serialise(invocation.event)))
@@ -110,7 +116,14 @@ class LambdaHandler:
             if self._client is None:
                 own = self._clients.own_client("lambda", self._region, self._config)
                 self._client = await self._stack.enter_async_context(own)
+                self._client.meta.events.register("before-call.lambda.Invoke", _add_trace)
             return self._client
+
+
+def _add_trace(params: dict[str, Any], **_: Any) -> None:
+    """Lambda hands it to the function. Not in the client context, which is the application's own."""
+    if (xray := _xray.get(None)) is not None:
+        params["headers"][XRAY_HEADER] = xray
 
 
 async def _ask(client: Any, name: str, payload: bytes) -> Answer:

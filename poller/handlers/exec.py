@@ -3,7 +3,8 @@
 The command line is taken apart as a POSIX shell does it, and no shell is started. The program runs until its input
 ends, as one process for each call that runs at once, in the working directory and environment of the poller:
 
-- it reads one event from standard input: a line of JSON, as a Lambda function would get it. There is no context.
+- it reads one event from standard input: a line of JSON, as a Lambda function would get it. There is no context;
+  where poller traces, `traceparent` (and `tracestate`) stand beside the records.
 - it writes one line of JSON to standard output, and flushes it: its response, as a Lambda function would return
   it; `null` if it has nothing to say. An object with the texts errorType and errorMessage, as Lambda's runtimes
   write it, is a function error, and the program goes on.
@@ -26,6 +27,7 @@ from poller.core.mapping import EventSourceMapping
 from poller.core.mapping_targets import ExecTarget
 from poller.core.model import FunctionError, InvocationResult, Succeeded
 from poller.core.payload import serialise
+from poller.core.trace_headers import trace_fields
 from poller.errors import HandlerError
 from poller.handlers.callables import RESPONSE_LIMIT, short
 from poller.handlers.child import Child
@@ -55,7 +57,10 @@ class ExecHandler:
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
         """See ports.Handler."""
-        request = serialise(invocation.event) + b"\n"
+        event = invocation.event
+        if invocation.trace is not None:
+            event = event | trace_fields(invocation.trace)
+        request = serialise(event) + b"\n"
         return await self._pool.ask(lambda: request, invocation)
 
     async def close(self) -> None:

@@ -23,6 +23,7 @@ from poller.clock import Clock, SystemClock
 from poller.core.mapping import EventSourceMapping
 from poller.core.model import InvocationResult, NotInvoked
 from poller.core.payload import serialise
+from poller.core.trace_headers import trace_fields
 from poller.errors import ConfigurationError
 from poller.handlers import signature
 from poller.handlers.callables import RESPONSE_LIMIT
@@ -151,9 +152,12 @@ class HttpHandler:
             return response(read, answer.headers.get("Content-Encoding"), self._url)
 
     def _headers(self, body: bytes, invocation: Invocation) -> Mapping[str, str]:
-        """The names are those of Lambda's runtime API, the deadline is in milliseconds of the epoch."""
+        """The names are those of Lambda's runtime API and of W3C Trace Context, the deadline is in milliseconds of
+        the epoch.
+        """
         now = self._clock.now()
-        headers = {
+        headers = {} if invocation.trace is None else trace_fields(invocation.trace)
+        headers |= {
             "Lambda-Runtime-Aws-Request-Id": invocation.request_id,
             "Lambda-Runtime-Deadline-Ms": str(int((now.wall + invocation.deadline - now.mono) * 1000)),
         }

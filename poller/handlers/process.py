@@ -19,6 +19,7 @@ from poller.clock import Clock, SystemClock
 from poller.core.mapping import EventSourceMapping
 from poller.core.model import FunctionError, InvocationResult, Succeeded
 from poller.core.payload import serialise
+from poller.core.trace_headers import trace_fields
 from poller.errors import ConfigurationError, HandlerError
 from poller.handlers.callables import RESPONSE_LIMIT
 from poller.handlers.child import Answer, Child, Ended
@@ -78,10 +79,11 @@ class ProcessHandler:
         """See ports.Handler."""
         event = serialise(invocation.event)
         identifier = orjson.dumps(invocation.request_id)
+        trace = b"" if invocation.trace is None else b',"trace":%b' % orjson.dumps(trace_fields(invocation.trace))
 
         def request() -> bytes:
             seconds = max(0.0, invocation.deadline - self._clock.now().mono)
-            return b'{"id":%b,"seconds":%f,"event":%b}\n' % (identifier, seconds, event)
+            return b'{"id":%b,"seconds":%f%b,"event":%b}\n' % (identifier, seconds, trace, event)
 
         return await self._pool.ask(request, invocation)
 

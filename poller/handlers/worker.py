@@ -97,6 +97,8 @@ class Function:
             Invocation(request["event"], request["id"], deadline), self._name, self._arn, self._clock
         )
         variables = contextvars.copy_context()
+        if "trace" in request:
+            variables.run(_take_over, request["trace"])
         try:
             result = variables.run(self._function, request.pop("event"), context)
             if inspect.isawaitable(result):
@@ -119,6 +121,12 @@ class Function:
         import asyncio  # noqa: PLC0415 - a third of the memory, for functions that use it
 
         self._runner = self._runner or asyncio.Runner()
+
+
+def _take_over(trace: dict[str, str]) -> None:
+    from poller.tracing import take_over  # noqa: PLC0415 - for a poller that traces
+
+    take_over(trace)
 
 
 async def _wait(result: Awaitable[Any]) -> Any:

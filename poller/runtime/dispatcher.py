@@ -8,12 +8,13 @@ import contextvars
 import logging
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Generic, TypeAlias, TypeVar
 
 from poller.clock import Clock
 from poller.core.mapping import EventSourceMapping
 from poller.core.model import FunctionError, InvocationResult, JsonObject, NotInvoked
-from poller.ports import Handler, Invocation
+from poller.ports import Handler, Invocation, Span, Tracing
 from poller.telling import Teller
 
 OnDone: TypeAlias = Callable[[InvocationResult, float], None]
@@ -37,7 +38,7 @@ def task_name(mapping: str) -> str:
 class _Call:
     """One invocation that has not been answered yet."""
 
-    __slots__ = ("deadline", "late", "on_done", "started", "task", "until")
+    __slots__ = ("deadline", "late", "on_done", "span", "started", "task", "until")
 
     task: asyncio.Task[None]
 
@@ -48,6 +49,7 @@ class _Call:
         self.deadline = started + timeout
         self.until = until
         self.late = False
+        self.span: Span | None = None
 
 
 class Dispatcher(Generic[Work]):
@@ -59,12 +61,16 @@ class Dispatcher(Generic[Work]):
         mapping: EventSourceMapping,
         clock: Clock,
         build_event: Callable[[Work], JsonObject],
+        tracing: Tracing[Work] | None = None,
     ) -> None:
-        """`build_event` makes of the work what the function is called with, within the call's time."""
+        """`build_event` makes of the work what the function is called with, within the call's time. With `tracing`
+        each invocation has a span.
+        """
         self._handler = handler
         self._timeout = mapping.handler.timeout
         self._clock = clock
         self._build_event = build_event
+        self._tracing = tracing
         self._teller = Teller(mapping.name, logging.getLogger("poller"))
         self._task_name = task_name(mapping.name)
         # What a handler sets in its context ends with it: neither the next invocation nor our own work sees it.
@@ -107,8 +113,12 @@ class Dispatcher(Generic[Work]):
         call = _Call(on_done, self._clock.now().mono, self._timeout, until)
         if self._timer is None:
             self._timer = loop.call_at(until, self._ring, context=self._outside)
+        context = self._inside.copy()
+        if self._tracing is not None and (span := self._tracing.begin(work, request_id)) is not None:
+            call.span = span
+            context.run(span.enter)
         invocation = self._invoke(call, work, request_id)
-        call.task = loop.create_task(invocation, name=self._task_name, context=self._inside.copy())
+        call.task = loop.create_task(invocation, name=self._task_name, context=context)
         self._calls[call] = None
         return request_id
 
@@ -141,7 +151,8 @@ class Dispatcher(Generic[Work]):
     async def _invoke(self, call: _Call, work: Work, request_id: str) -> None:
         try:
             event = self._build_event(work)
-            result = await self._handler.invoke(Invocation(event, request_id, call.deadline))
+            trace = None if call.span is None else call.span.handed
+            result = await self._handler.invoke(Invocation(event, request_id, call.deadline, trace))
         except asyncio.CancelledError:
             text = "the invocation was cancelled from outside"
             self._finish(
@@ -190,8 +201,12 @@ class Dispatcher(Generic[Work]):
         if call not in self._calls:
             return
         del self._calls[call]
-        # a copy, because the same context may be entered already further up the stack
-        self._outside.copy().run(call.on_done, result, self._clock.now().mono - call.started)
+        seconds = self._clock.now().mono - call.started
+        outside = self._outside.copy()  # because the same context may be entered already further up the stack
+        if call.span is None:
+            outside.run(call.on_done, result, seconds)
+        else:
+            outside.run(call.span.settle, result, partial(call.on_done, result, seconds))
 
     def _request_id(self) -> str:
         """Shaped like a UUID of version 4; counted up, as a new random one costs more than the rest of a call."""

@@ -39,6 +39,7 @@ from poller.errors import SourceError
 from poller.ports import QueueSource
 from poller.runtime.crew import Crew
 from poller.telemetry import Telemetry
+from poller.tracing import settling_trace_id
 
 ASK_EVERY = 0.005  # seconds between two questions to the machine for its deadline
 
@@ -191,7 +192,7 @@ class Driver:
             # the machine broke meanwhile: the queue may bring the messages back only now that nobody has them
             self._let_go(tuple([message.id for message in batch.messages]))
             return
-        self._telemetry.invoked(seconds)
+        self._telemetry.invoked(seconds, settling_trace_id())
         self.feed(Invoked(batch, result))
 
     async def _receive(self, order: Receive) -> None:

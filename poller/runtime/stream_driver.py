@@ -42,6 +42,7 @@ from poller.runtime.crew import Crew
 from poller.runtime.gate import Gate
 from poller.runtime.solitude import Retreat, Solitude
 from poller.stream_telemetry import StreamTelemetry
+from poller.tracing import settling_trace_id
 
 SLACK: Final = 0.002  # seconds: a timer that fires earlier than this before its time is armed again
 LEAST_WAIT: Final = 0.005  # seconds; what was due at once is done already, so this is for what could not be done
@@ -381,7 +382,7 @@ class StreamDriver:
         if self._quiet is not None and not self.running and not self._quiet.done():
             self._quiet.set_result(None)
         if not self._done:
-            self._kit.watch.invoked(self.shard_id, seconds)
+            self._kit.watch.invoked(self.shard_id, seconds, settling_trace_id())
             self.feed(Invoked(batch, result, request_id))
 
     async def _save(self, order: Save) -> None:

@@ -10,6 +10,7 @@ from poller.aws.lambda_answers import MOST_BYTES
 from poller.aws.lambda_emulator import EmulatorHandler
 from poller.core.mapping import EventSourceMapping, HandlerSettings, parse_mapping
 from poller.core.model import FunctionError, NotInvoked, Succeeded, Throttled
+from poller.core.trace_headers import TraceContext
 from poller.errors import ConfigurationError
 from poller.ports import Invocation
 
@@ -210,3 +211,18 @@ async def test_a_closed_handler_calls_nobody(emulator, opened):
     await handler.close()
     assert await handler.invoke(CALL) == NotInvoked("the handler has been closed")
     assert not server.requests
+
+
+async def test_the_trace_is_told_as_to_lambda(emulator, opened):
+    server = await emulator(("200 OK", b"null"))
+    traced = replace(
+        CALL, trace=TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", sampled=True, state="a=1")
+    )
+    handler = await opened(server.url)
+    for call in (traced, CALL):
+        assert await handler.invoke(call) == Succeeded(b"null")
+    found = [[line for line in head.splitlines() if line.startswith(b"X-Amzn")] for head, _ in server.requests]
+    assert found == [
+        [b"X-Amzn-Trace-Id: Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Parent=00f067aa0ba902b7;Sampled=1"],
+        [],
+    ]

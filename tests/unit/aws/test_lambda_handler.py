@@ -14,6 +14,7 @@ from poller.aws.lambda_emulator import EmulatorHandler
 from poller.aws.lambda_handler import LambdaHandler, make_lambda_handler
 from poller.core.mapping import EventSourceMapping, HandlerSettings, parse_mapping
 from poller.core.model import FunctionError, Instant, NotInvoked, Succeeded, Throttled
+from poller.core.trace_headers import TraceContext
 from poller.ports import Invocation
 from poller.testing import EmbeddedAws, FunctionFailed, TooManyRequests
 
@@ -504,3 +505,26 @@ async def test_which_handler_a_mapping_has(clients):
     assert isinstance(make_lambda_handler(make_mapping(), clients), LambdaHandler)
     emulated = make_mapping(endpoint_url="http://127.0.0.1:9000")
     assert isinstance(make_lambda_handler(emulated, clients), EmulatorHandler)
+
+
+async def test_the_trace_is_told_to_lambda(serve, opened):
+    """X-Ray's header, which is not signed; calls that run at once each have their own."""
+
+    async def script(line, number):
+        while True:
+            await line.request()
+            await line.answer(b"null")
+
+    server = await serve(script)
+    traces = [TraceContext(f"{number:032x}", "00f067aa0ba902b7", sampled=True) for number in (1, 2)]
+    calls = [replace(CALL, request_id=one.trace_id, trace=one) for one in traces]
+    async with AwsClients(endpoint_url=server.url) as clients:
+        handler = await opened(clients)
+        await asyncio.gather(*(asyncio.create_task(handler.invoke(call)) for call in (*calls, CALL)))
+    heads = [head.decode().lower() for head, _ in server.requests]
+    found = [[line for line in head.splitlines() if line.startswith("x-amzn-trace-id")] for head in heads]
+    sent = [
+        f"x-amzn-trace-id: root=1-00000000-{number:024x};parent=00f067aa0ba902b7;sampled=1" for number in (1, 2)
+    ]
+    assert sorted(found) == [[], [sent[0]], [sent[1]]]
+    assert not any("trace" in line for head in heads for line in head.splitlines() if "signedheaders" in line)

@@ -106,3 +106,7 @@ def _between(event, context, depth):
 
 def loaded(event, context):
     return sorted(sys.modules)
+
+
+def show_trace(event, context):
+    return os.environ.get("_X_AMZN_TRACE_ID")

@@ -13,6 +13,7 @@ import pytest
 
 from poller.core.mapping import EventSourceMapping
 from poller.core.model import FunctionError, NotInvoked, Succeeded
+from poller.core.trace_headers import TraceContext
 from poller.errors import ConfigurationError
 from poller.handlers.exec import ExecHandler
 from poller.ports import Invocation
@@ -162,3 +163,23 @@ async def test_fifty_crashes_in_a_row_lose_nothing_and_leave_nothing(program):
         assert isinstance(well, Succeeded)
     await until(lambda: len(descriptors()) <= before, "the descriptors of the dead to be closed")
     assert len(one._pool._children) <= 2
+
+
+async def test_the_trace_stands_beside_the_records(program):
+    """And the event of others who see it stays what it was."""
+    one = await program(ECHO)
+    event = {"Records": []}
+    answer = await one.invoke(
+        replace(
+            call(),
+            event=event,
+            trace=TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", sampled=True, state="a=1"),
+        )
+    )
+    assert isinstance(answer, Succeeded)
+    assert json.loads(answer.payload) == {
+        "Records": [],
+        "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "tracestate": "a=1",
+    }
+    assert event == {"Records": []}

@@ -11,6 +11,7 @@ import pytest
 from poller import __version__
 from poller.core.mapping import EventSourceMapping
 from poller.core.model import FunctionError, Instant, NotInvoked, Succeeded, Throttled
+from poller.core.trace_headers import TraceContext
 from poller.errors import ConfigurationError
 from poller.handlers import http
 from poller.handlers.callables import RESPONSE_LIMIT
@@ -363,3 +364,17 @@ async def test_a_slow_answer_is_waited_for(mapping: EventSourceMapping) -> None:
         assert not call.done()
         goes_on.set()
         assert await call == Succeeded(b"[1]")
+
+
+async def test_the_trace_goes_with_the_request(mapping: EventSourceMapping) -> None:
+    """W3C Trace Context; nothing of it without a trace."""
+    traced = replace(
+        invocation(),
+        trace=TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", sampled=True, state="a=1"),
+    )
+    async with facing(mapping, always()) as (serving, handler):
+        for call in (traced, invocation()):
+            assert await handler.invoke(call) == Succeeded(b"null")
+    first, second = ([line for line in head if line.startswith("trace")] for head, _ in serving.requests)
+    assert first == ["traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "tracestate: a=1"]
+    assert second == []

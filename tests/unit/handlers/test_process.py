@@ -16,6 +16,7 @@ import pytest
 
 from poller.core.mapping import EventSourceMapping, HandlerSettings
 from poller.core.model import FunctionError, NotInvoked, Succeeded
+from poller.core.trace_headers import TraceContext
 from poller.errors import ConfigurationError
 from poller.handlers import process
 from poller.handlers.process import ProcessHandler
@@ -352,3 +353,15 @@ async def test_a_system_without_room_at_the_start_is_no_reason_to_end(mapping, m
 
 def _refuse(*args, **fields):
     raise BlockingIOError(11, "Resource temporarily unavailable")
+
+
+async def test_the_trace_is_where_lambdas_runtimes_have_it(handler):
+    """_X_AMZN_TRACE_ID, for each call its own."""
+    one = await handler("show_trace")
+    traced = replace(
+        call(),
+        trace=TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", sampled=True, state="a=1"),
+    )
+    assert await one.invoke(traced) == Succeeded(
+        b'"Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Parent=00f067aa0ba902b7;Sampled=1"'
+    )

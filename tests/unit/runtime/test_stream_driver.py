@@ -275,7 +275,7 @@ async def test_err_7_an_invocation_comes_back_with_the_id_of_its_request():
     machine = Scripted()
     async with World() as world:
         told: list[tuple[str, float]] = []
-        world.watch.invoked = lambda shard_id, seconds: told.append((shard_id, seconds))  # type: ignore[method-assign]
+        world.watch.invoked = lambda shard_id, seconds, trace_id: told.append((shard_id, seconds))  # type: ignore[method-assign]
         machine.script[Tick] = [[Invoke(batch(1)), Invoke(batch(2))]]
         driver = world.driver(machine)
         driver.feed(Tick())
