@@ -9,7 +9,7 @@ from pathlib import Path as FilePath
 
 from pydantic import ValidationError
 
-from poller.config_shape import MAPPINGS, FileShape, explained, make_settings
+from poller.config_shape import MAPPINGS, NO_MAPPING, FileShape, explained, make_settings
 from poller.core.mapping import EventSourceMapping, Invalid, parse_mapping
 from poller.core.mapping_conflicts import find_conflicts
 from poller.core.mapping_shapes import FieldProblem, Path, dotted, quote
@@ -117,6 +117,8 @@ class _Interpretation:
         if isinstance(values, dict):
             shape = self._shape(values)
             mappings = self._mappings(values.get(MAPPINGS))
+            if shape is not None and not shape.EventSourceMappings and not shape.Settings.ControlApi.Listen:
+                self._add((MAPPINGS,), NO_MAPPING)  # and no way in which one could come
         else:
             self._add((), f"this is {quote(values)}; a configuration is a map with Settings and {MAPPINGS}")
         told = {problem.path for problem in self._document.problems}

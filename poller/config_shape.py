@@ -29,6 +29,7 @@ from poller.logs import FORMATS, LEVELS, Format
 from poller.settings import Settings, parse_state
 
 MAPPINGS = "EventSourceMappings"
+NO_MAPPING = f"there is no mapping; write at least one under {MAPPINGS}"
 _SECONDS = "allowed: a number of seconds from 1 to 3600"
 _SHARDS = "allowed: a whole number from 0 to 10000"
 
@@ -155,7 +156,7 @@ class SettingsShape(_Model):
 
 class FileShape(_Model):
     Settings: SettingsShape = SettingsShape()
-    EventSourceMappings: Annotated[list[dict[str, Any]], Field(min_length=1)]
+    EventSourceMappings: list[dict[str, Any]]
 
 
 def explained(detail: ErrorDetails) -> str:
@@ -164,8 +165,8 @@ def explained(detail: ErrorDetails) -> str:
     match detail["type"]:
         case "extra_forbidden":
             return unknown(path, _fields_around(path)).detail
-        case "missing" | "too_short":
-            return f"there is no mapping; write at least one under {MAPPINGS}"
+        case "missing":
+            return NO_MAPPING
         case "string_type":
             return f"{quote(value)} is not text; allowed: text, in quotes"
         case "float_type":

@@ -37,6 +37,7 @@ from poller.settings import environment
 from poller.statusview import table
 
 REFRESH_PER_SECOND = 2.0
+DRAINING = "The daemon drains its sources and ends (poller run --drain): it takes no changes."
 SAME_WISH = 0.5  # seconds; `timeout` and runners that pass signals on tell one wish twice
 
 # Thousands of records are in hand at once, hardly any of them in a cycle: with Python's own thresholds the cyclic
@@ -116,15 +117,15 @@ async def run_daemon(configuration: Configuration, *, drain: bool, console: Cons
         shown=Shown(settings.histograms, settings.max_shards),
     )
     notify = make_notify(environment(), service.metrics)
-    reload = Reload(configuration, service, notify)
+    control = Control(service, account=settings.account_id, read_only=DRAINING if drain else "")
+    reload = Reload(configuration, service, notify, control)
     async with reload.installed(), _shown(service, console), service:
         logs.configure(settings.log_level, settings.log_format, sys.stderr)
         await _listen(
             service, health_app(service.metrics), settings.metrics_listen, "Settings.Metrics.Listen", "/metrics"
         )
-        changes = Changes(Control(service, account=settings.account_id), MainLoop(asyncio.get_running_loop()))
-        control = control_app(service.metrics, changes, keys)
-        await _listen(service, control, settings.control_listen, "Settings.ControlApi.Listen", "/")
+        pages = control_app(service.metrics, Changes(control, MainLoop(asyncio.get_running_loop())), keys)
+        await _listen(service, pages, settings.control_listen, "Settings.ControlApi.Listen", "/")
         for finding in findings:
             _log.warning(finding.text, extra={"action": "advice"})
         gc.collect()
@@ -132,9 +133,13 @@ async def run_daemon(configuration: Configuration, *, drain: bool, console: Cons
         gc.set_threshold(*COLLECT_AFTER)
         for mapping in configuration.mappings:
             service.add(mapping)
+        await control.start()
         service.metrics.process.started = True
         service.side.spawn(notify.run())
-        await _work(service, stop, reload, notify, drain=drain)
+        try:
+            await _work(service, stop, reload, notify, control, drain=drain, waits=bool(settings.control_listen))
+        finally:
+            await control.close()
         notify.stopping(settings.shutdown_timeout)
         abandoned = await service.stop()
     if abandoned:
@@ -144,10 +149,14 @@ async def run_daemon(configuration: Configuration, *, drain: bool, console: Cons
     _log.info("stopped, nothing left in hand", extra={"action": "stopped"})
 
 
-async def _work(service: Service, stop: Stop, reload: Reload, notify: Notify, *, drain: bool) -> None:
-    """Until a stop is wanted or nothing is left to do; raises the problem that makes going on pointless."""
+async def _work(
+    service: Service, stop: Stop, reload: Reload, notify: Notify, control: Control, *, drain: bool, waits: bool
+) -> None:
+    """Until a stop is wanted or nothing is left to do, unless it `waits` for mappings that are yet to be made;
+    raises the problem that makes going on pointless.
+    """
     wanted = asyncio.create_task(stop.wanted.wait())
-    first = asyncio.create_task(service.first_problem())
+    first = asyncio.create_task(service.first_problem({mapping.uuid for mapping in control.mappings}))
     try:
         look = {wanted, first}
         if not (await asyncio.wait(look, timeout=START_PATIENCE, return_when=asyncio.FIRST_COMPLETED))[0]:
@@ -158,7 +167,7 @@ async def _work(service: Service, stop: Stop, reload: Reload, notify: Notify, *,
         if (problem := first.result()) is not None:
             raise problem
         notify.ready()
-        work = asyncio.create_task(service.drain() if drain else service.wait())
+        work = asyncio.create_task(_done(service, drain=drain, waits=waits))
         reloads = asyncio.create_task(reload.refuse() if drain else reload.serve())
         await asyncio.wait({wanted, work}, return_when=asyncio.FIRST_COMPLETED)
         reloads.cancel()
@@ -169,6 +178,15 @@ async def _work(service: Service, stop: Stop, reload: Reload, notify: Notify, *,
     finally:
         wanted.cancel()
         first.cancel()
+
+
+async def _done(service: Service, *, drain: bool, waits: bool) -> None:
+    if drain:
+        await service.drain()
+    elif waits:
+        await asyncio.Event().wait()  # the control API may bring the next mapping at any time
+    else:
+        await service.wait()
 
 
 async def _listen(service: Service, app: web.Application, address: str, setting: str, path: str) -> None:

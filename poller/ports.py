@@ -178,6 +178,40 @@ class LeaseStore(Protocol):
 
 
 @fact
+class KeptMapping:
+    """A mapping of the control API as a store keeps it: its `fields` in AWS's names. `modified` is epoch seconds.
+    One that is `deleting` runs no more; what is left of it goes with the next start at the latest.
+    """
+
+    uuid: str
+    fields: JsonObject
+    modified: float
+    deleting: bool = False
+
+
+class MappingStore(Protocol):
+    """The mappings made through the control API. What has returned outlasts a power failure, where the store
+    outlasts the process at all; what was cut off has happened, or has not. Raises errors.StoreError.
+    """
+
+    async def load(self) -> tuple[KeptMapping, ...]:
+        """All of them, by UUID."""
+        ...
+
+    async def save(self, mapping: KeptMapping) -> None:
+        """Adds it, or puts it in the place of the one with its UUID."""
+        ...
+
+    async def remove(self, uuid: str) -> None:
+        """Takes it away with all rows of its positions, all or nothing; it need not be there."""
+        ...
+
+
+class Store(LeaseStore, MappingStore, Protocol):
+    """All that a process keeps."""
+
+
+@fact
 class FailureDocument:
     """A failure document on its way: `document` in the form for SQS and SNS (DST-2), the whole invocation `event`
     that S3 gets beside it (DST-10), and the object's `key` there (DST-11).

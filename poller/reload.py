@@ -1,14 +1,15 @@
 """SIGHUP: the configuration is read again, and the mappings that differ are stopped and started anew.
 
 A reload does what a restart with the new file would do, and only to those mappings: positions of streams stay in
-the state store, also those of a mapping that the file no longer has. A file that is broken changes nothing.
+the state store, also those of a mapping that the file no longer has. A file that is broken changes nothing, and
+neither does one that has what a mapping of the control API is already: that is nothing to a reload, and goes on.
 """
 
 import asyncio
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import fields, replace
 from types import FrameType
@@ -17,7 +18,10 @@ from poller import logs
 from poller.check import check_start
 from poller.clock import Clock, SystemClock
 from poller.config import Configuration, load
+from poller.control import Control
+from poller.core.mapping import EventSourceMapping
 from poller.core.mapping_changes import Changes, find_changes
+from poller.core.mapping_conflicts import find_conflict
 from poller.errors import ConfigurationError, PollerError
 from poller.metrics_stats import CallOutcome
 from poller.notify import Notify
@@ -44,13 +48,19 @@ class Reload:
     """Reads the file of `configuration` again each time that SIGHUP came, and brings the service up to it."""
 
     def __init__(
-        self, configuration: Configuration, service: Service, notify: Notify, clock: Clock | None = None
+        self,
+        configuration: Configuration,
+        service: Service,
+        notify: Notify,
+        control: Control | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.wanted = asyncio.Event()
         self._file = configuration.file
         self._settings = configuration.settings
         self._service = service
         self._notify = notify
+        self._control = control
         self._clock = clock or SystemClock()
 
     @asynccontextmanager
@@ -87,7 +97,11 @@ class Reload:
 
     async def _run(self) -> None:
         new = load(self._file, environment())
-        changes = find_changes([one.mapping for one in self._service.coordinators.values()], new.mappings)
+        others = () if self._control is None else self._control.mappings
+        elsewhere = {mapping.uuid for mapping in others}
+        running = [one.mapping for one in self._service.coordinators.values()]
+        changes = find_changes([one for one in running if one.uuid not in elsewhere], new.mappings)
+        _stand_alone(new, others)
         await self._look(new, changes)
         self._apply(new.settings)
         await self._service.change(changes)
@@ -131,6 +145,13 @@ class Reload:
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         self._loop.call_soon_threadsafe(self.wanted.set)
+
+
+def _stand_alone(new: Configuration, others: Sequence[EventSourceMapping]) -> None:
+    """CFG-51: whoever runs stays. Raises ConfigurationError."""
+    clashes = [(mapping, find_conflict(mapping, others)) for mapping in new.mappings]
+    if wrong := [f"{mapping.name}: {clash.detail}" for mapping, clash in clashes if clash is not None]:
+        raise ConfigurationError("\n".join(wrong))
 
 
 def _told(changes: Changes) -> str:

@@ -26,7 +26,7 @@ def make_schema() -> Schema:
         "required": model["required"],
         "properties": {
             "Settings": optional(settings),
-            MAPPINGS: {"type": "array", "minItems": 1, "items": {"$ref": f"#/$defs/{_MAPPING}"}},
+            MAPPINGS: {"type": "array", "items": {"$ref": f"#/$defs/{_MAPPING}"}},
         },
         "$defs": {_MAPPING: _mapping()},
     }

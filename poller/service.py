@@ -8,7 +8,7 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from random import Random
 from types import TracebackType
@@ -25,13 +25,13 @@ from poller.core.mapping_advice import future_start
 from poller.core.mapping_changes import Changes
 from poller.core.mapping_targets import LambdaTarget, parse_target
 from poller.core.messages import Request
-from poller.core.model import Batch, JsonObject, QueueFacts, SourceKind, SourceProblem
+from poller.core.model import Batch, JsonObject, MappingState, QueueFacts, SourceKind, SourceProblem
 from poller.core.payload import queue_event
 from poller.core.span_facts import queue_span, shard_span
 from poller.errors import ConfigurationError, PollerError, SourceError
 from poller.handlers.targets import Target, make_handler
 from poller.metrics import Metrics, Shown
-from poller.ports import Handler, LeaseStore, QueueSource
+from poller.ports import Handler, KeptMapping, QueueSource, Store
 from poller.runtime.coordinator import TRANSIENT, Coordinator
 from poller.runtime.dispatcher import Dispatcher
 from poller.runtime.heartbeat import Heartbeat
@@ -46,6 +46,7 @@ from poller.settings import State
 from poller.sources import Sources
 from poller.store.memory import MemoryStore
 from poller.store.sqlite import SqliteStore
+from poller.store.sqlite_mappings import read_mappings
 from poller.tracing import Tracing, make_tracing
 
 DISPATCHER_GRACE = 0.5  # seconds that cancelled handlers get to clean up after themselves
@@ -81,7 +82,7 @@ class Service:
         self._random = Random()  # noqa: S311 - jitter, not a secret
         self._stack = AsyncExitStack()
         self._worker = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-        self._store: LeaseStore | None = None
+        self._store: Store | None = None
         self._store_opening = asyncio.Lock()
         self._changing = asyncio.Lock()
         self._dispatchers: dict[str, Dispatcher[Any]] = {}
@@ -114,8 +115,19 @@ class Service:
             self.metrics.close()
             await self._stack.aclose()
 
-    def add(self, mapping: EventSourceMapping, target: Target | None = None) -> Coordinator:
-        """Starts a mapping; `target` is the callable itself, where FunctionName does not name it.
+    @property
+    def running(self) -> bool:
+        """Whether mappings can be added."""
+        return self._running
+
+    def add(
+        self,
+        mapping: EventSourceMapping,
+        target: Target | None = None,
+        begins: MappingState = MappingState.CREATING,
+    ) -> Coordinator:
+        """Starts a mapping; `target` is the callable itself, where FunctionName does not name it, `begins` what it
+        is on the way from.
 
         Raises ConfigurationError for a name that is taken, a target that this version cannot call, a start in the
         future, or outside of the `async with` block.
@@ -131,7 +143,7 @@ class Service:
         handler = make_handler(mapping, target, self._clock, self._make_lambda)
         add = self._add_queue if mapping.source is SourceKind.SQS else self._add_stream
         coordinator = self.coordinators[mapping.name] = add(mapping, handler)
-        coordinator.start()
+        coordinator.start(begins)
         return coordinator
 
     def _add_queue(self, mapping: EventSourceMapping, handler: Handler) -> Coordinator:
@@ -178,18 +190,23 @@ class Service:
 
     def find(self, uuid: str) -> Coordinator:
         """The mapping with this UUID. Raises ConfigurationError when there is none."""
-        for coordinator in self.coordinators.values():
-            if coordinator.mapping.uuid == uuid:
-                return coordinator
-        raise ConfigurationError(f"There is no mapping with the UUID {uuid!r}.")
+        coordinator = self.coordinator(uuid)
+        if coordinator is None:
+            raise ConfigurationError(f"There is no mapping with the UUID {uuid!r}.")
+        return coordinator
 
-    async def first_problem(self) -> PollerError | None:
+    def coordinator(self, uuid: str) -> Coordinator | None:
+        """The same, from any thread; None when there is none."""
+        return next((one for one in tuple(self.coordinators.values()) if one.mapping.uuid == uuid), None)
+
+    async def first_problem(self, besides: Collection[str] = ()) -> PollerError | None:
         """Waits for the first look at every handler and source; the reason to give up at once, if there is one.
+        Mappings with the UUIDs `besides` are none, however they are: nobody can mend them in a process that ends.
 
         An unusable handler is one, and so is the answer of a source that it does not exist or may not be used,
         when all sources answer so. One that is only out of reach may be back in a moment.
         """
-        looks = [coordinator.first_attempt for coordinator in self.coordinators.values()]
+        looks = [one.first_attempt for one in self.coordinators.values() if one.mapping.uuid not in besides]
         problems = await asyncio.gather(*(asyncio.shield(look) for look in looks))
         definite: list[SourceError] = []
         for problem in problems:
@@ -225,7 +242,7 @@ class Service:
         coordinator.deleting()
         await stop_all([coordinator], self._shutdown_timeout)
         if coordinator.mapping.stream is not None:
-            await (await self._opened_store()).forget(uuid)
+            await (await self.opened_store()).forget(uuid)
         await self._forget(coordinator)
 
     async def change(self, changes: Changes) -> None:
@@ -238,6 +255,19 @@ class Service:
             await asyncio.gather(*(self._forget(coordinator) for coordinator in going))
             for mapping in changes.start:
                 self.add(mapping)
+
+    async def replace(self, uuid: str, mapping: EventSourceMapping, begins: MappingState) -> Coordinator:
+        """Puts a mapping in the place of another that is the same but for its settings; positions stay. What the
+        handler of the old one works on is finished before, however long that takes (API-7). Raises as `add` does,
+        and has then stopped the old one. Cancelled, the mapping may be stopped and not be there any more.
+        """
+        old = self.find(uuid)
+        await old.retire(begins)
+        await stop_all([old], self._shutdown_timeout)
+        await self._forget(old)
+        new = self.add(mapping, begins=begins)
+        new.stats.last_result = old.stats.last_result
+        return new
 
     async def drain(self) -> None:
         """Works until the sources of all enabled mappings are empty, and ends those mappings."""
@@ -287,16 +317,22 @@ class Service:
     def _make_lambda(self, mapping: EventSourceMapping) -> Handler:
         return make_lambda_handler(mapping, self._clients)
 
+    def sources(self) -> Sources:
+        """How its mappings open what they name, for a look at it."""
+        return Sources(self._clients)
+
     async def _open(self, mapping: EventSourceMapping) -> tuple[QueueSource, QueueFacts]:
-        return await Sources(self._clients).queue(mapping)
+        return await self.sources().queue(mapping)
 
     async def _open_stream(self, mapping: EventSourceMapping) -> Opened:
-        sources = Sources(self._clients)
-        store = await self._opened_store()
+        sources = self.sources()
+        store = await self.opened_store()
         return Opened(sources.stream(mapping), await sources.destination(mapping), store)
 
-    async def _opened_store(self) -> LeaseStore:
-        """The one store of the process, opened when the first stream needs it: queues need none."""
+    async def opened_store(self) -> Store:
+        """The one store of the process, opened when the first stream needs it, or the first mapping that is to be
+        kept: queues of a file need none. Raises StoreError.
+        """
         async with self._store_opening:
             if self._store is None:
                 if self._state.lasting:
@@ -304,6 +340,14 @@ class Service:
                 else:
                     self._store = MemoryStore()
             return self._store
+
+    async def kept_mappings(self) -> tuple[KeptMapping, ...]:
+        """The mappings of the control API in the store. A state file without any is neither made nor locked for
+        this: who has queues in a file and nothing else may run where nothing can be written. Raises StoreError.
+        """
+        if self._state.lasting and not (self._state.there and read_mappings(self._state.path)):
+            return ()
+        return await (await self.opened_store()).load()
 
     @asynccontextmanager
     async def _open_beside(self, mapping: EventSourceMapping) -> AsyncIterator[QueueSource]:

@@ -27,6 +27,11 @@ class State:
         """Whether they outlast the process."""
         return self.kind != "memory"
 
+    @property
+    def there(self) -> bool:
+        """Whether there is a file already; what is left of a removed one counts."""
+        return any(os.path.lexists(f"{self.path}{end}") for end in ("", "-wal"))
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:

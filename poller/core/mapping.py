@@ -155,6 +155,10 @@ class EventSourceMapping:
     poller: PollerSettings = field(default_factory=PollerSettings)
     stream: StreamSettings | None = None
     """Set for Kinesis and DynamoDB Streams, and only for them."""
+    tags: tuple[tuple[str, str], ...] = ()
+    kms_key: str = ""
+    metrics: tuple[str, ...] = ()
+    """These three, Tags, KMSKeyArn and MetricsConfig, are told by the control API and change nothing that runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +212,9 @@ def parse_mapping(fields: Mapping[str, object], taken: Collection[str] = ()) -> 
         handler=_handler(given.get("Handler", {}), _concurrency(target, queue=queue)),
         poller=_poller(given.get("Poller", {})),
         stream=None if queue else _stream(given),
+        tags=tuple(given.get("Tags", {}).items()),
+        kms_key=given.get("KMSKeyArn", ""),
+        metrics=tuple(given.get("MetricsConfig", {}).get("Metrics") or ()),
     )
 
 

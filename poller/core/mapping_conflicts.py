@@ -1,11 +1,14 @@
 """Which valid mappings cannot live side by side (CFG-51, CFG-52)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
 from poller.core.mapping import EventSourceMapping
 from poller.core.mapping_shapes import FieldProblem
 from poller.core.mapping_targets import function_reference, told
 from poller.core.model import SourceKind
+
+Reference: TypeAlias = tuple[str, str]
 
 
 def find_conflicts(mappings: Sequence[EventSourceMapping]) -> tuple[FieldProblem, ...]:
@@ -16,7 +19,7 @@ def find_conflicts(mappings: Sequence[EventSourceMapping]) -> tuple[FieldProblem
     """
     problems = []
     names: dict[str, int] = {}
-    pairs: dict[tuple[str, str], int] = {}
+    pairs: dict[Reference, int] = {}
     for index, mapping in enumerate(mappings):
         first = names.setdefault(mapping.name, index)
         if first != index:
@@ -24,13 +27,29 @@ def find_conflicts(mappings: Sequence[EventSourceMapping]) -> tuple[FieldProblem
             problems.append(
                 FieldProblem((index, "Name"), "ResourceConflictException", text, "give each mapping another Name")
             )
-        pair = (mapping.arn.text, function_reference(mapping.function_name, mapping.function_arn))
-        first = pairs.setdefault(pair, index)
+        first = pairs.setdefault(_reference(mapping), index)
         if first != index:
             text = _exists(mapping, mappings[first].uuid)
             advice = f"it is EventSourceMappings[{first}], {mappings[first].name!r}"
             problems.append(FieldProblem((index, "FunctionName"), "ResourceConflictException", text, advice))
     return tuple(problems)
+
+
+def find_conflict(mapping: EventSourceMapping, others: Iterable[EventSourceMapping]) -> FieldProblem | None:
+    """The same of one mapping with those that are there; itself, by its UUID, is none of them."""
+    there = [other for other in others if other.uuid != mapping.uuid]
+    for other in there:
+        if _reference(other) == _reference(mapping):
+            return FieldProblem(("FunctionName",), "ResourceConflictException", _exists(mapping, other.uuid))
+    for other in there:
+        if other.name == mapping.name:
+            text = f"the name {mapping.name!r} is taken by the mapping with UUID {other.uuid}"
+            return FieldProblem(("Name",), "ResourceConflictException", text, "give each mapping another Name")
+    return None
+
+
+def _reference(mapping: EventSourceMapping) -> Reference:
+    return mapping.arn.text, function_reference(mapping.function_name, mapping.function_arn)
 
 
 def _exists(mapping: EventSourceMapping, uuid: str) -> str:

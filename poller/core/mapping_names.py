@@ -10,6 +10,7 @@ from uuid import UUID
 _NUMBERS = re.compile(r"\d{1,9}(\.\d{1,9}){3}", re.ASCII)
 _LABEL = r"[A-Za-z0-9_\x80-\U0010ffff-]{1,63}"
 _HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
+MAPPING_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # API-2
 ENDPOINT = r"[hH][tT][tT][pP][sS]?://[^\s?#]+"  # as schemas tell it
 
 

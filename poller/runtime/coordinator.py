@@ -54,6 +54,8 @@ class Coordinator(ABC):
         self.failure: PollerError | None = None
         self.abandoned = 0
         """Records that were neither settled nor left alone when it had to end."""
+        self.added_at = clock.now().wall
+        """Epoch seconds."""
         self._handler = handler
         self._clock = clock
         self._random = random
@@ -61,6 +63,7 @@ class Coordinator(ABC):
         self._draining = False
         self._stopping = asyncio.Event()
         self._running = False
+        self._begins = MappingState.CREATING
 
     # --- what a kind of source adds ---
 
@@ -98,10 +101,11 @@ class Coordinator(ABC):
         """Whether it is to receive."""
         return self._enabled
 
-    def start(self) -> None:
-        """Begins the mapping's life; `task` ends when it is over, early and with `failure` set if the handler
-        cannot be used.
+    def start(self, begins: MappingState = MappingState.CREATING) -> None:
+        """Begins the mapping's life, in the state from which it is on its way; `task` ends when it is over, early
+        and with `failure` set if the handler cannot be used.
         """
+        self._begins = begins
         self.task = asyncio.create_task(self._live(), name=f"esm:{self.mapping.name}")
 
     def request(self, request: Request) -> None:
@@ -139,6 +143,12 @@ class Coordinator(ABC):
         if self._running:
             self._become(MappingState.ENABLED)
 
+    async def retire(self, state: MappingState) -> None:
+        """Receives no more, on the way to `state`; returns when running handlers are done."""
+        self._become(state)
+        self.request(Request.PAUSE)
+        await self._rest()
+
     def deleting(self) -> None:
         """It is about to be removed, and will have no other state."""
         self._become(MappingState.DELETING)
@@ -146,7 +156,7 @@ class Coordinator(ABC):
     # --- its life ---
 
     async def _live(self) -> None:
-        self.telemetry.state_changed(MappingState.CREATING, self._clock.now())
+        self.telemetry.state_changed(self._begins, self._clock.now())
         try:
             if await self._handler_started():
                 await self._work()

@@ -4,12 +4,14 @@ from collections import defaultdict
 from dataclasses import replace
 
 from poller.core.leases import Conflict, Lease
+from poller.ports import KeptMapping
 
 
 class MemoryStore:
-    """A ports.LeaseStore that ends with the process. For one event loop."""
+    """A ports.Store that ends with the process. For one event loop."""
 
     def __init__(self) -> None:
+        self._mappings: dict[str, KeptMapping] = {}
         self._apps: defaultdict[str, dict[str, Lease]] = defaultdict(dict)
 
     @property
@@ -54,3 +56,16 @@ class MemoryStore:
     async def forget(self, app: str) -> None:
         """Takes all rows of a mapping away."""
         self._apps.pop(app, None)
+
+    async def load(self) -> tuple[KeptMapping, ...]:
+        """The mappings of the control API, by UUID."""
+        return tuple(self._mappings[uuid] for uuid in sorted(self._mappings))
+
+    async def save(self, mapping: KeptMapping) -> None:
+        """Adds a mapping, or puts it in the place of the one with its UUID."""
+        self._mappings[mapping.uuid] = mapping
+
+    async def remove(self, uuid: str) -> None:
+        """Takes a mapping away with all rows of its positions."""
+        self._mappings.pop(uuid, None)
+        self._apps.pop(uuid, None)

@@ -17,6 +17,8 @@ from typing import Any, Self, TypeVar
 from poller.core.lease_items import ATTRIBUTES
 from poller.core.leases import Conflict, Lease
 from poller.errors import StoreError
+from poller.ports import KeptMapping
+from poller.store import sqlite_mappings
 from poller.store.sqlite_file import SELECT, StateFile, decoded, encoded
 from poller.store.trouble import explained
 
@@ -40,7 +42,7 @@ class _Job:
 
 
 class SqliteStore:
-    """A ports.LeaseStore; an async context manager for one use. No other process can have the file meanwhile.
+    """A ports.Store; an async context manager for one use. No other process can have the file meanwhile.
 
     Every method raises StoreError when the file cannot be used, and works again when the cause is gone. A write
     whose caller is cancelled may or may not be done.
@@ -134,6 +136,18 @@ class SqliteStore:
         await self._ask(
             lambda connection: connection.execute("DELETE FROM lease WHERE app = ?", (app,)), durable=True
         )
+
+    async def load(self) -> tuple[KeptMapping, ...]:
+        """The mappings of the control API, by UUID."""
+        return await self._ask(lambda connection: sqlite_mappings.load(connection, self._name))
+
+    async def save(self, mapping: KeptMapping) -> None:
+        """Adds a mapping, or puts it in the place of the one with its UUID."""
+        await self._ask(lambda connection: sqlite_mappings.save(connection, mapping), durable=True)
+
+    async def remove(self, uuid: str) -> None:
+        """Takes a mapping away with all rows of its positions."""
+        await self._ask(lambda connection: sqlite_mappings.remove(connection, uuid), durable=True)
 
     def _find(self, connection: sqlite3.Connection, app: str, key: str) -> Lease | None:
         row = connection.execute(f"{SELECT} AND leaseKey = ?", (app, key)).fetchone()

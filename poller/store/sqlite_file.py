@@ -7,10 +7,10 @@ or foreign file for a new one would be a start from scratch that nobody asked fo
 import json
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from poller.core.lease_items import ATTRIBUTES, lease_from
@@ -19,8 +19,10 @@ from poller.errors import StoreError
 from poller.store.filelock import FileLock, Held
 from poller.store.trouble import RESTORE, explained, mounts, network_file_system
 
+T = TypeVar("T")
 APPLICATION = 0x45534D50  # "ESMP": tells our files from other programs' databases
 VERSION = 1
+NEWEST = 2  # with the table of sqlite_mappings.py
 BUSY_TIMEOUT = 5.0  # seconds that another program may hold SQLite's own lock: a backup, a shell
 _SMALLEST = 512  # bytes of a database: one page
 _CHECKED_BYTES = 64 * 1024 * 1024  # quick_check reads all of the file: half a second for so much
@@ -85,25 +87,37 @@ class StateFile:
 
 
 def read_rows(name: str, apps: Iterable[str]) -> dict[str, tuple[Lease, ...]]:
-    """The rows of these mappings at one moment, without writing or locking: a daemon may be at work on the file.
+    """The rows of these mappings, as `read` does."""
+    select = f"{SELECT} ORDER BY leaseKey"
+    apps = list(apps)
+    return read(
+        name,
+        lambda connection: {
+            app: tuple(decoded(name, row) for row in connection.execute(select, (app,))) for app in apps
+        },
+    )
+
+
+def read(name: str, work: Callable[[sqlite3.Connection], T]) -> T:
+    """What `work` finds at one moment, without writing or locking: a daemon may be at work on the file.
 
     Raises StoreError, also when there is no file.
     """
-    path, apps = _located(name), list(apps)
+    path = _located(name)
     if not path.exists():
         raise StoreError(f"There is no state file {name} yet: `poller run` makes it.")
     before = _stamp(name, path)
     idle = before[0]
     # of a file that nobody has open, SQLite would leave a log and an index behind that are ours, not the daemon's
     try:
-        rows = _read(name, path, "ro&immutable=1" if idle else "ro", apps)
+        rows = _read(name, path, "ro&immutable=1" if idle else "ro", work)
     except StoreError:
         if not idle or _stamp(name, path) == before:
             raise
     else:
         if not idle or _stamp(name, path) == before:
             return rows
-    return _read(name, path, "ro", apps)  # somebody has opened it meanwhile
+    return _read(name, path, "ro", work)  # somebody has opened it meanwhile
 
 
 def _stamp(name: str, path: Path) -> tuple[bool, int]:
@@ -114,13 +128,12 @@ def _stamp(name: str, path: Path) -> tuple[bool, int]:
         raise explained(name, error) from error
 
 
-def _read(name: str, path: Path, mode: str, apps: Iterable[str]) -> dict[str, tuple[Lease, ...]]:
-    select = f"{SELECT} ORDER BY leaseKey"
+def _read(name: str, path: Path, mode: str, work: Callable[[sqlite3.Connection], T]) -> T:
     try:
         with closing(_open(path, mode)) as connection:
             _judge(name, path, connection)
             connection.execute("BEGIN")
-            return {app: tuple(decoded(name, row) for row in connection.execute(select, (app,))) for app in apps}
+            return work(connection)
     except sqlite3.Error as error:
         raise explained(name, error) from error
 
@@ -248,10 +261,10 @@ def _judge(name: str, path: Path, connection: sqlite3.Connection) -> None:
     if application != APPLICATION:
         raise StoreError(f"The state file {name} is a database of another program: name another file.")
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version != VERSION:
+    if not VERSION <= version <= NEWEST:
         raise StoreError(
-            f"The state file {name} has the format {version}, and this version of poller knows {VERSION} only:"
-            " run the version that wrote it."
+            f"The state file {name} has the format {version}, and this version of poller knows {VERSION} and"
+            f" {NEWEST} only: run the version that wrote it."
         )
     if size <= _CHECKED_BYTES:
         problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]

@@ -172,7 +172,7 @@ class Process(Service):
     def _make_lambda(self, mapping: EventSourceMapping) -> Handler:
         return SimFunction(self, self.world.sources.by_uuid[mapping.uuid])
 
-    async def _opened_store(self) -> LeaseStore:
+    async def opened_store(self) -> LeaseStore:
         return SimStore(self)
 
     async def _open_stream(self, mapping: EventSourceMapping) -> Opened:

@@ -300,7 +300,10 @@ def test_with_keys_the_control_api_may_listen_anywhere(keys: str) -> None:
             "Settings: {}",
             ":1: EventSourceMappings: there is no mapping; write at least one under EventSourceMappings.",
         ),
-        ("\nEventSourceMappings: []", ":2: EventSourceMappings: there is no mapping; write at least one under"),
+        (
+            "Settings: {ControlApi: {Listen: ''}}\nEventSourceMappings: []",
+            ":2: EventSourceMappings: there is no mapping; write at least one under",
+        ),
         (
             "EventSourceMappings: {a: 1}",
             ":1: EventSourceMappings: a map is not a list; allowed: a list of mappings",
@@ -429,3 +432,10 @@ def test_every_problem_is_one_line_of_the_error(tmp_path: Path) -> None:
     rejected = read(file, {})
     assert isinstance(rejected, Rejected)
     assert [problem.path[-1] for problem in rejected.problems] == ["BatchSize", "Enabled"]
+
+
+def test_a_file_needs_no_mapping_where_the_control_api_can_make_them() -> None:
+    """The daemon waits for the first."""
+    result = parse("EventSourceMappings: []", "poller.yaml", {})
+    assert isinstance(result, Configuration)
+    assert result.mappings == ()

@@ -197,7 +197,7 @@ def test_settings(setting: str, taken: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["{}", "[]", "EventSourceMappings: []", "EventSourceMappings: [7]", "Setings: {}"]
+    "text", ["{}", "[]", "EventSourceMappings: {}", "EventSourceMappings: [7]", "Setings: {}"]
 )
 def test_what_is_no_configuration(text: str) -> None:
     """The map at the top."""

@@ -67,7 +67,7 @@ class InMemory(Service):
         return self.queue, await self.queue.describe()
 
     async def _open_stream(self, mapping: EventSourceMapping) -> Opened:
-        return Opened(self.stream, None, await self._opened_store())
+        return Opened(self.stream, None, await self.opened_store())
 
 
 @pytest.fixture

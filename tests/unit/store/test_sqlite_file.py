@@ -73,12 +73,12 @@ NOT_OURS: dict[str, tuple[Callable[[Path], object], str]] = {
     "cut off": (lambda path: os.truncate(path, 20_480), "is damaged ("),
     "another's": (lambda path: sql(path, "PRAGMA application_id=7"), "is a database of another program"),
     "newer": (
-        lambda path: sql(path, "PRAGMA user_version=2"),
-        "has the format 2, and this version of poller knows 1",
+        lambda path: sql(path, "PRAGMA user_version=3"),
+        "has the format 3, and this version of poller knows 1 and 2 only",
     ),
     "older": (
         lambda path: sql(path, "PRAGMA user_version=0"),
-        "has the format 0, and this version of poller knows 1",
+        "has the format 0, and this version of poller knows 1 and 2 only",
     ),
 }
 

@@ -1,0 +1,194 @@
+"""The control API of the real process: mappings that are made, changed and deleted while records flow, and by a
+process that is killed in the middle.
+"""
+
+import itertools
+import re
+import sqlite3
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from tests.acceptance import daemon
+from tests.acceptance import stream_daemon as streams
+
+HANDLERS = """
+def work(event, context):
+    note(*[text(one) if "kinesis" in one else one["body"] for one in event["Records"]])
+
+
+def other(event, context):
+    time.sleep(0.02)
+    note(*[text(one) if "kinesis" in one else one["body"] for one in event["Records"]])
+"""
+ALL = {"FilterCriteria": {"Filters": [{"Pattern": '{"data": {"n": [{"exists": true}]}}'}]}}
+ALL_OF_QUEUE = {"FilterCriteria": {"Filters": [{"Pattern": '{"body": {"n": [{"exists": true}]}}'}]}}
+
+
+def api(running: daemon.Daemon) -> str:
+    """The URL of its control listener."""
+
+    def told() -> str | None:
+        found = re.search(r"http://127\.0\.0\.1:\d+(?=/\")", running.output())
+        return found.group() if found else None
+
+    return str(daemon.wait_for(told, "the control listener's address"))
+
+
+@contextmanager
+def client(running: daemon.Daemon) -> Iterator[Any]:
+    """boto3's client of Lambda, on the daemon."""
+    made = boto3.client(
+        "lambda",
+        endpoint_url=api(running),
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(retries={"total_max_attempts": 1}, read_timeout=60),
+    )
+    with closing(made):
+        yield made
+
+
+def settled(told: Any, uuid: str, state: str = "Enabled") -> Any:
+    """Waits until the mapping is there; what Get says. It is never seen in Creating again."""
+    seen = []
+
+    def there() -> Any:
+        found = told.get_event_source_mapping(UUID=uuid)
+        seen.append(found["State"])
+        return found if found["State"] == state else None
+
+    found = daemon.wait_for(there, f"the state {state}")
+    return found, seen
+
+
+def gone(told: Any, uuid: str) -> bool:
+    try:
+        told.get_event_source_mapping(UUID=uuid)
+    except told.exceptions.ResourceNotFoundException:
+        return True
+    return False
+
+
+def kept(folder: Path) -> tuple[list[str], set[str]]:
+    """The mappings in the state file, and those that have positions in it."""
+    with closing(sqlite3.connect(f"file:{folder / 'state.db'}?mode=ro", uri=True)) as connection:
+        mappings = [row[0] for row in connection.execute("SELECT uuid FROM mapping")]
+        return mappings, {row[0] for row in connection.execute("SELECT app FROM lease")}
+
+
+@contextmanager
+def feeding(put: Callable[[list[str]], Any]) -> Iterator[Callable[[], list[str]]]:
+    """Writes records all the time; the block gets a function that ends this and tells what was written."""
+    written: list[str] = []
+    enough = threading.Event()
+
+    def feed() -> None:
+        for number in itertools.count():
+            texts = [f'{{"n":"{number}-{one}"}}' for one in range(5)]
+            put(texts)
+            written.extend(texts)
+            if enough.wait(0.02):
+                return
+
+    thread = threading.Thread(target=feed)
+    thread.start()
+
+    def end() -> list[str]:
+        enough.set()
+        thread.join()
+        return written
+
+    try:
+        yield end
+    finally:
+        end()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A file without mappings."""
+    streams.write(tmp_path, handlers=HANDLERS, ControlApi={"Listen": "127.0.0.1:0"})
+    return tmp_path
+
+
+def changed_under_load(told: Any, uuid: str, changes: list[dict[str, Any]]) -> None:
+    for change in changes:
+        told.update_event_source_mapping(UUID=uuid, **change)
+        state = "Disabled" if change.get("Enabled") is False else "Enabled"
+        assert "Creating" not in settled(told, uuid, state)[1]
+
+
+def test_a_stream_loses_nothing_by_changes_under_load(
+    embedded_aws: str, new_stream: Callable[..., streams.Stream], folder: Path
+) -> None:
+    """API-7, API-8, API-9, API-10, API-14: every record comes once, whatever is changed while they come."""
+    stream = new_stream(embedded_aws, 2)
+    counter = itertools.count()
+    with daemon.running(folder, daemon.environment(embedded_aws)) as running, client(running) as told:
+        made = told.create_event_source_mapping(
+            EventSourceArn=stream.arn, FunctionName="python:handlers:work", StartingPosition="TRIM_HORIZON"
+        )
+        uuid = made["UUID"]
+        assert made["State"] == "Creating"
+        with feeding(lambda texts: stream.put(texts, [str(next(counter)) for _ in texts])) as end:
+            settled(told, uuid)
+            changed_under_load(
+                told,
+                uuid,
+                [
+                    {"ParallelizationFactor": 4},
+                    {"FunctionName": "python:handlers:other"},
+                    ALL,
+                    {"Enabled": False},
+                    {"Enabled": True},
+                    {"FilterCriteria": {}, "ParallelizationFactor": 1, "BatchSize": 7},
+                ],
+            )
+            sent = end()
+        daemon.wait_for(lambda: set(streams.notes(folder)) >= set(sent), "every record")
+        assert set(Counter(streams.notes(folder)).values()) == {1}
+        found = told.get_event_source_mapping(UUID=uuid)
+        assert (found["BatchSize"], found["ParallelizationFactor"], found["LastProcessingResult"]) == (7, 1, "OK")
+        assert "FilterCriteria" not in found
+        told.delete_event_source_mapping(UUID=uuid)
+        daemon.wait_for(lambda: gone(told, uuid), "the end of the mapping")
+        assert kept(folder) == ([], set())
+        running.signal(15)
+        assert running.wait() == 0, running.output()
+
+
+def test_a_queue_loses_nothing_by_changes_under_load(embedded_aws: str, sqs_client: Any, folder: Path) -> None:
+    """API-7, API-8, API-14: every message is handled and deleted."""
+    sqs = sqs_client(embedded_aws)
+    queue = daemon.make_queue(sqs, daemon.own("load"))
+    with daemon.running(folder, daemon.environment(embedded_aws)) as running, client(running) as told:
+        uuid = told.create_event_source_mapping(EventSourceArn=queue["arn"], FunctionName="python:handlers:work")[
+            "UUID"
+        ]
+        with feeding(lambda texts: daemon.send(sqs, queue["url"], texts)) as end:
+            settled(told, uuid)
+            changed_under_load(
+                told,
+                uuid,
+                [
+                    {"FunctionName": "python:handlers:other"},
+                    {"ScalingConfig": {"MaximumConcurrency": 2}, **ALL_OF_QUEUE},
+                    {"Enabled": False},
+                    {"Enabled": True},
+                    {"ScalingConfig": {}, "FilterCriteria": {}},
+                ],
+            )
+            sent = end()
+        daemon.wait_for(lambda: daemon.empty(sqs, queue["url"]), "the queue to be empty")
+        assert set(streams.notes(folder)) == set(sent)
+        found = told.get_event_source_mapping(UUID=uuid)
+        assert not found.keys() & {"ScalingConfig", "FilterCriteria", "LastProcessingResult"}
