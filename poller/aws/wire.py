@@ -5,14 +5,13 @@ One WireClient speaks to one service in one region. Operations are the service's
 
 import asyncio
 import json
+import random
 from collections.abc import Callable
 from email.utils import mktime_tz, parsedate_tz
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 import orjson
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_before_delay
-from tenacity.wait import wait_random_exponential
 
 from poller.aws import errors
 from poller.aws.credentials import CredentialSource
@@ -110,45 +109,22 @@ class WireClient:
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
         until = loop.time() + deadline
-        try:
-            # what nearly every call comes to, without another coroutine around it
-            answer = await self._exchange(operation, payload, loop, until, correcting=True)
-            if answer is not None:
-                return answer
-            return await self._attempt(operation, payload, loop, until, correcting=False)
-        except SourceError as error:
-            if attempts == 1:
-                raise
-            failed: SourceError | None = error
-        # tenacity's first attempt is the one above: its error is raised into it, and the pauses are its own.
-        async for attempt in AsyncRetrying(
-            stop=stop_after_attempt(attempts) | stop_before_delay(until - loop.time()),
-            wait=wait_random_exponential(multiplier=FIRST_PAUSE, max=LONGEST_PAUSE),
-            retry=retry_if_exception(lambda e: isinstance(e, SourceError) and e.problem in RETRYABLE),
-            reraise=True,
-        ):
-            with attempt:
-                if failed is not None:
-                    first, failed = failed, None
-                    raise first
-                return await self._attempt(operation, payload, loop, until)
-        raise AssertionError("tenacity returns or raises")
-
-    async def _attempt(
-        self,
-        operation: str,
-        payload: bytes,
-        loop: asyncio.AbstractEventLoop,
-        until: float,
-        *,
-        correcting: bool = True,
-    ) -> WireAnswer:
-        """One exchange, and a second one when the first was refused for a clock or credentials put right since."""
-        answer = await self._exchange(operation, payload, loop, until, correcting=correcting)
-        if answer is None:
-            answer = await self._exchange(operation, payload, loop, until, correcting=False)
-        assert answer is not None
-        return answer
+        tries = 0
+        while True:
+            try:
+                # what nearly every call comes to, without another coroutine around it
+                answer = await self._exchange(operation, payload, loop, until, correcting=True)
+                if answer is None:  # refused for a clock or credentials that are put right since
+                    answer = await self._exchange(operation, payload, loop, until, correcting=False)
+                    assert answer is not None
+                return answer  # noqa: TRY300 - nothing but an exchange raises SourceError
+            except SourceError as error:
+                pause = random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(tries, 16)))  # noqa: S311 - jitter
+                tries += 1
+                if tries >= attempts or error.problem not in RETRYABLE or loop.time() + pause >= until:
+                    raise
+            # no error is kept beyond here: with the frames that it knows it would stay until the collector comes
+            await asyncio.sleep(pause)
 
     async def _exchange(
         self, operation: str, payload: bytes, loop: asyncio.AbstractEventLoop, until: float, *, correcting: bool
@@ -174,14 +150,13 @@ class WireClient:
                 outcome = "success"
                 return answer
             refusal = errors.read_refusal(response)
-            refused = errors.refused(self.service, operation, self.host, refusal)
-            outcome = refused.problem
             if correcting and (
                 self._learn_clock(refusal, response, now.wall)
                 or await self._renew_credentials(refusal, operation, credentials, until)
             ):
+                outcome = errors.refused(self.service, operation, self.host, refusal).problem
                 return None
-            raise refused
+            raise errors.refused(self.service, operation, self.host, refusal)
         except SourceError as error:
             outcome = error.problem
             raise

@@ -5,10 +5,6 @@ from typing import Final
 from poller.core.model import JsonObject
 from poller.testing.calls import AwsError
 
-THROTTLED: Final = AwsError(
-    "ProvisionedThroughputExceededException",
-    "Rate exceeded for shard in stream. Slow down, or add shards or consumers with a throughput of their own.",
-)
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "EnforceConsumerDeletion": (bool,),
     "Limit": (int,),
@@ -23,6 +19,16 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "TargetShardCount": (int,),
     "Timestamp": (int, float),
 }  # every other field is a string
+
+
+def throttled() -> AwsError:
+    """More calls or bytes than a shard allows. A new one each time: an error that is raised again and again keeps
+    the frames of all those times alive.
+    """
+    return AwsError(
+        "ProvisionedThroughputExceededException",
+        "Rate exceeded for shard in stream. Slow down, or add shards or consumers with a throughput of their own.",
+    )
 
 
 def invalid(message: str) -> AwsError:

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from poller.core.model import Instant, JsonObject
 from poller.testing.calls import AwsError
-from poller.testing.kinesis_errors import THROTTLED, foreign_number, invalid, no_such_shard, number, text
+from poller.testing.kinesis_errors import foreign_number, invalid, no_such_shard, number, text, throttled
 from poller.testing.kinesis_shard import Shard
 from poller.testing.kinesis_stream import Stream
 
@@ -56,7 +56,7 @@ def get_shard_iterator(now: Instant, stream: Stream, request: JsonObject, limits
             f"Member must satisfy enum value set: [{', '.join(_TYPES)}]",
         )
     if limits and shard.iterators.refuses(now.mono):
-        raise THROTTLED
+        raise throttled()
     shard.trim(stream.horizon(now))
     place = _place(now, stream, shard, kind, request)
     return {"ShardIterator": Iterator(stream.name, stream.numbering.mark, shard.id, place, empty, now.mono).text()}
@@ -101,7 +101,7 @@ def get_records(
             f"{ITERATOR_SECONDS:.0f} seconds.",
         )
     if limits and shard.reads.refuses(now.mono):
-        raise THROTTLED
+        raise throttled()
     shard.trim(stream.horizon(now))
     found = shard.read(iterator.place, limit)
     if iterator.empty and found.records:

@@ -24,7 +24,7 @@ from poller.testing.dynamodb_errors import STREAM_THROTTLE, TABLE_THROTTLE
 from poller.testing.faults import Faults
 from poller.testing.functions import Functions
 from poller.testing.kinesis import Kinesis
-from poller.testing.kinesis_errors import THROTTLED
+from poller.testing.kinesis_errors import throttled
 from poller.testing.rest import RestServices
 from poller.testing.s3 import S3
 from poller.testing.service import SqsService
@@ -64,7 +64,9 @@ class EmbeddedAws:
         self.abandoned_polls_take = abandoned_polls_take
         self.service = SqsService(clock, Sqs(region=region, account=account))
         self.kinesis = Kinesis(region=region, account=account)
-        self.kinesis_service = MachineService("kinesis", self.service.clock, self.kinesis, self.faults, THROTTLED)
+        self.kinesis_service = MachineService(
+            "kinesis", self.service.clock, self.kinesis, self.faults, throttled()
+        )
         self.dynamodb = DynamoDb(region=region, account=account)
         self.dynamodb_service = MachineService(
             "dynamodb", self.service.clock, self.dynamodb, self.faults, TABLE_THROTTLE

@@ -1,7 +1,9 @@
 """The wire client against scripted answers: what it sends, what it makes of answers, what it tries again."""
 
 import asyncio
+import gc
 import json
+import weakref
 from email.utils import formatdate
 
 import orjson
@@ -196,6 +198,24 @@ async def test_attempts_are_counted(serve, wired):
         await wired(server).call(attempts=3)
     assert caught.value.problem is SourceProblem.THROTTLED
     assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+async def test_an_error_that_was_seen_to_is_gone(serve, wired, attempts):
+    """Promise 3: memory does not grow until the cyclic collector comes, which the daemon lets come seldom."""
+    server = await serve(answers(refusal("RequestThrottled")))
+    one = wired(server)
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.raises(SourceError) as caught:
+            await one.call(attempts=attempts)
+        error = weakref.ref(caught.value)
+        del caught
+        assert error() is None
+        assert not [each for each in gc.get_objects() if isinstance(each, SourceError)], "the earlier ones"
+    finally:
+        gc.enable()
 
 
 async def test_one_attempt_is_one_attempt(serve, wired):

@@ -328,6 +328,9 @@ def test_five_reads_a_second_of_one_shard(caller: Caller) -> None:
     with pytest.raises(AwsError) as caught:
         caller.read(iterator)
     assert caught.value.name == "ProvisionedThroughputExceededException"
+    with pytest.raises(AwsError) as again:
+        caller.read(iterator)
+    assert again.value is not caught.value, "one error raised for ever keeps every frame that it went through"
     caller.read(other)
     caller.clock.advance(0.9)
     with pytest.raises(AwsError):
