@@ -100,8 +100,8 @@ class WindowState:
 class Progress:
     """All that is remembered of a shard between two runs, written in one piece. `lanes` is how many lanes there
     were when the rest was written: with another number the same key is in another lane (STR-43). `starts` has,
-    for each of several lanes, the sequence number from which on its records are not resolved: what it had
-    finished beyond the position is not done again (STR-42).
+    for each of several lanes, and for a single one while the position is a time (STR-11), the sequence number from
+    which on its records are not resolved: what it had finished beyond the position is not done again (STR-42).
     """
 
     position: Position

@@ -35,6 +35,8 @@ from poller.core.records import (
     Discard,
     DiscardReason,
     Page,
+    Position,
+    PositionKind,
     Progress,
     Record,
     Shard,
@@ -88,6 +90,9 @@ BUFFER_BYTES: Final = 16 * 1024 * 1024
 CAREFUL_LIMIT: Final = 100  # records of one read while the process holds too much
 MOMENT: Final = 0.001  # seconds
 BUDGET_EVERY: Final = 1.0  # seconds between two looks at a full budget: nobody tells when others give back
+_TIMES: Final = frozenset(
+    {PositionKind.LATEST, PositionKind.AT_TIMESTAMP}
+)  # these bring older records, too (STR-11)
 TIPS_TO_DRAIN: Final = 2  # reads of the tip in a row, with nothing left to do, before a drain believes it
 
 
@@ -610,10 +615,10 @@ class StreamConsumer:
         bounded = self._settings.retries is not None  # else nobody asks how many attempts there were
         heads = [head for lane in self._lanes if bounded and (head := lane.remembered()) is not None]
         window = None if self._windows is None else self._windows.state
-        return Progress(position, tuple(heads), window, len(self._lanes), self._starts())
+        return Progress(position, tuple(heads), window, len(self._lanes), self._starts(position))
 
-    def _starts(self) -> tuple[str, ...]:
-        if len(self._lanes) == 1:
+    def _starts(self, position: Position) -> tuple[str, ...]:
+        if len(self._lanes) == 1 and position.kind not in _TIMES:
             return ()  # the position says it
         beyond = self._reading.next_sequence
         starts = [str(lane.start) if lane.start is not None else lane.oldest() or beyond for lane in self._lanes]

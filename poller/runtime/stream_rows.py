@@ -54,10 +54,15 @@ class StreamRows:
         all_new = True
         for begin in range(0, len(leases), AT_ONCE):
             some = leases[begin : begin + AT_ONCE]
-            # begun in their order, and a store may write them together
-            added = await asyncio.gather(*(self.store.create(self.app, lease) for lease in some))
-            self.rows.update({lease.key: lease for lease, new in zip(some, added, strict=True) if new})
-            all_new = all_new and all(added)
+            # begun in their order, and a store may write them together; all of them end before this does, because
+            # else the first to fail would hide that we are cancelled, and the others would write later
+            told = await asyncio.gather(
+                *(self.store.create(self.app, lease) for lease in some), return_exceptions=True
+            )
+            self.rows.update({lease.key: lease for lease, new in zip(some, told, strict=True) if new is True})
+            if failed := [one for one in told if isinstance(one, BaseException)]:
+                raise failed[0]
+            all_new = all_new and all(told)
         return all_new
 
     async def take(self, key: str) -> "HeldRow | None":

@@ -43,7 +43,7 @@ class Batches(Judge):
         mapping, now = source.mapping, self._world.time
         recs = [source.by_name[source.name_of(message.record)] for message in batch.messages]
         mine = [call for call in self.running if call.source is source]
-        most = min(mapping.maximum_concurrency or 1_000, mapping.handler.concurrency)
+        most = self._most(source)
         self.check(len(mine) < most, f"more than {most} batches of {mapping.name} at once")
         self.check(len(recs) <= mapping.batch_size, f"{len(recs)} messages in a batch of {mapping.batch_size}")
         self.check(batch.size <= EVENT_LIMIT, "a batch of too many bytes")
@@ -57,6 +57,10 @@ class Batches(Judge):
         if mapping.arn.fifo:
             self._in_group_order(source, recs, mine)
         return Call(source, recs, None, final=False)
+
+    def _most(self, source: Source) -> int:
+        """How many batches of it may be with the function at once."""
+        return min(source.mapping.maximum_concurrency or 1_000, source.mapping.handler.concurrency)
 
     def _in_group_order(self, source: Source, recs: list[Rec], mine: list[Call]) -> None:
         busy = {rec.key for call in mine for rec in call.recs}
@@ -143,7 +147,9 @@ class Batches(Judge):
         if calm is None or first is None or first.begun or first.received is None:
             return
         free = self._places.setdefault((source, call.place), Place()).free_since
-        waited = now - max(first.received, free, calm)
+        # nor may it begin while as many run as may, or while another batch has to be alone
+        full = self._full_until.get(source, 0.0)
+        waited = now - max(first.received, free, full, self._world.process.solitude.left_at, calm)
         self.check(waited <= window + SLACK, f"{first.name} waits {waited:.1f} s for a window of {window:g} s")
 
     def _smaller(self, call: Call) -> bool:
@@ -165,6 +171,8 @@ class Batches(Judge):
 
     def ends(self, process: "Process", call: Call, result: InvocationResult) -> None:
         """5: what an invocation has come to."""
+        if len([one for one in self.running if one.source is call.source]) >= self._most(call.source):
+            self._full_until[call.source] = self._world.time
         self.running.remove(call)
         if process.dead:
             return
@@ -205,13 +213,16 @@ class Batches(Judge):
         # after a restart two batches that were halved may be formed as one again
         key = (call.source, call.place and call.place[0], process.number if halved else 0, *names)
         self._errors[key] += 1
-        kills, powers = self._ends_then.setdefault(key, (self.kills, self.power_failures))
-        kills, powers = self.kills - kills, self.power_failures - powers
+        ends = (self.kills, self.power_failures, self.cut_offs)
+        before = self._ends_then.setdefault(key, ends)
+        kills, powers, cut_offs = (now - then for now, then in zip(ends, before, strict=True))
         if retries is None or self.lanes_changed or not self._world.lasting:
             return  # attempts may have been forgotten
-        # the first attempt whose end nobody saw is free; a power failure takes what was not written durably
-        most = (1 if halved else retries + 1) + min(1, kills) + powers + self._world.stores_failed
+        # the first attempt whose end nobody saw is free, and each that we cut off ourselves to stop in time; a
+        # power failure takes what was not written durably
+        most = (1 if halved else retries + 1) + min(1, kills) + cut_offs + powers + self._world.stores_failed
         self.check(
             self._errors[key] <= most,
-            f"{names} failed {self._errors[key]} times: {retries} retries, {kills} kills, {powers} power failures",
+            f"{names} failed {self._errors[key]} times: {retries} retries, {kills} kills, {cut_offs} cut off, "
+            f"{powers} power failures",
         )

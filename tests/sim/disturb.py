@@ -34,7 +34,7 @@ async def stop(world: "World") -> None:
     timeout = world.random.choice([0.0, 2.0, 25.0])
     await world.process.end(timeout)
     if timeout < 25.0:
-        world.rules.kills += 1  # what ran then is as interrupted as by a kill
+        world.rules.cut_offs += 1
     await world.start()
 
 

@@ -44,13 +44,15 @@ class Rules(Batches):
             shard = self._shard_of(source, request["ShardIterator"])
             half = (process, name, shard) in self._half_begun
             self._half_begun.discard((process, name, shard))
-            self.check(half or process.stopping_since is None, f"{operation} after the end was asked for")
+            self.check(half or not self._late(process), f"{operation} after the end was asked for")
             self.check(half or name not in process.paused, f"{operation} while {name} is paused")
         elif operation == "ReceiveMessage":
-            # what was ordered in this very moment is on its way
-            late = process.stopping_since is not None and process.stopping_since < self._world.time
-            self.check(not late, f"{operation} after the end was asked for")
+            self.check(not self._late(process), f"{operation} after the end was asked for")
             self.check(name not in process.paused, f"{operation} while {name} is paused")
+
+    def _late(self, process: "Process") -> bool:
+        """Whether it was told to stop; what was ordered in this very moment is on its way."""
+        return process.stopping_since is not None and process.stopping_since < self._world.time
 
     def does(self, process: "Process", service: str, operation: str, request: JsonObject) -> None:
         """Nothing is deleted that neither succeeded nor was filtered (SQS-20)."""

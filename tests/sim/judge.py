@@ -42,14 +42,15 @@ class Judge:
         self._world = world
         self.broken: list[str] = []
         self.running: list[Call] = []
-        self.kills = self.power_failures = 0
+        self.kills = self.power_failures = self.cut_offs = 0
         self.lanes_changed = False
         self._answers: dict[str, list[str]] = {}
         self._seen: dict[str, list[str]] = {}
         self._places: dict[tuple[Source, tuple[str, int] | None], Place] = {}
         self._receipts: dict[str, tuple[Rec, float]] = {}
         self._errors: Counter[tuple[Any, ...]] = Counter()
-        self._ends_then: dict[tuple[Any, ...], tuple[int, int]] = {}
+        self._ends_then: dict[tuple[Any, ...], tuple[int, int, int]] = {}
+        self._full_until: dict[Source, float] = {}
         self._documents: dict[str, list[Rec]] = {}
         self._announced: set[tuple[Process, Rec]] = set()
         self._half_begun: set[tuple[Process, str, str]] = set()

@@ -11,6 +11,7 @@ from poller.core.model import Instant, InvocationResult
 from poller.errors import DestinationError
 from poller.ports import Destination, FailureDocument, Handler, LeaseStore
 from poller.runtime.shutdown import stop_now
+from poller.runtime.solitude import Solitude, Turn
 from poller.runtime.stream_coordinator import Opened
 from poller.service import Service
 from tests.sim.aws import SimClients
@@ -77,6 +78,16 @@ class _Nowhere(CollectorRegistry):
         pass
 
 
+class WatchedSolitude(Solitude):
+    """Knows when somebody who was alone, or asked to be, last was not any more."""
+
+    left_at = 0.0
+
+    def leave(self, turn: Turn) -> None:
+        self.left_at = asyncio.get_running_loop().time()
+        super().leave(turn)
+
+
 class Spy:
     """Between a driver and its dispatcher: every batch that is invoked, and what it came to, in that order."""
 
@@ -124,6 +135,7 @@ class Process(Service):
         self.stopping_since: float | None = None
         self.paused: set[str] = set()
         self.side = SimSide()  # type: ignore[assignment]
+        self.solitude = self._solitude = WatchedSolitude()
         self._random.seed(world.random.getrandbits(32))
         self._worker = f"worker-{number}"
 

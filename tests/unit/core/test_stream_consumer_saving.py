@@ -5,7 +5,7 @@ import pytest
 from poller.core.budget import ByteBudget
 from poller.core.messages import Request
 from poller.core.model import SourceProblem
-from poller.core.records import TRIM_HORIZON, DiscardReason, Head, Progress, after
+from poller.core.records import TRIM_HORIZON, DiscardReason, Head, Position, PositionKind, Progress, after
 from poller.core.stream_messages import Discarded, Fetch, Invoke, Save, SendDocument, Settled
 from poller.core.stream_settle import INTERRUPTED
 from tests.unit.core.stream_machine import (
@@ -445,6 +445,25 @@ def test_lanes_that_have_read_nothing_keep_their_start() -> None:
     later = two_lanes().again()
     later.ask(Request.STOP)
     assert later.row.starts == ("1", "7")
+
+
+@pytest.mark.parametrize("kind", [PositionKind.LATEST, PositionKind.AT_TIMESTAMP])
+def test_a_position_that_is_a_time_does_not_lose_the_attempts_behind_older_records(kind: PositionKind) -> None:
+    """ERR-5, STR-11: a later process reads from the time on, or from a minute before it. What it finds before the
+    batch that had failed was never asked for, and its failures would be remembered in that batch's place.
+    """
+    pin = Position(kind, timestamp=wall(-1.0))
+    rig = Rig(guarded=True, retries=3, batch_size=2, progress=Progress(pin, lanes=1), fresh=True)
+    rig.bring(*wires(7, 8), behind=None)
+    rig.end(BOOM)
+    rig.until(Invoke)
+    rig.end(BOOM)
+    later = rig.again()
+    later.bring(*wires(5, 6, 7, 8), passed=2)
+    assert later.running == [[7, 8]]
+    assert later.runs[0].batch.attempts == 2
+    later.end()
+    assert later.rest().row.starts == (), "a sequence number says it"
 
 
 def test_numbers_of_starts_grow_in_length() -> None:

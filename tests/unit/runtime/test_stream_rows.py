@@ -1,5 +1,6 @@
 """Rows of shards: taken, written and given back by compare-and-set, whatever became of an answer."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -61,6 +62,50 @@ async def test_rows_that_exist_stay_as_they_are(rows: StreamRows, store: Store):
         "two": "TRIM_HORIZON",
         "three": "TRIM_HORIZON",
     }
+
+
+class SlowStore(Store):
+    """Creates a row when it is told to, or fails."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told = {key: asyncio.get_running_loop().create_future() for key in ("one", "two")}
+
+    async def create(self, app: str, lease: Lease) -> bool:
+        await self.told[lease.key]
+        return await super().create(app, lease)
+
+
+async def turns(count: int) -> None:
+    """So many turns of the loop."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_a_store_that_fails_hides_no_cancellation():
+    """Promise 4: who is told to end at the moment at which the store fails does end."""
+    store = SlowStore()
+    creating = asyncio.create_task(StreamRows(store, APP, "me").create([lease("one"), lease("two")]))
+    await turns(2)
+    store.told["one"].set_exception(StoreError("planted: no answer"))
+    await turns(1)
+    creating.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await creating
+
+
+async def test_a_store_that_fails_is_told_when_nothing_is_under_way_any_more():
+    """STR-6: what was asked for before is not written when rows are read, and judged, again."""
+    store = SlowStore()
+    creating = asyncio.create_task(StreamRows(store, APP, "me").create([lease("one"), lease("two")]))
+    await turns(2)
+    store.told["one"].set_exception(StoreError("planted: no answer"))
+    await turns(10)
+    assert not creating.done()
+    store.told["two"].set_result(None)
+    with pytest.raises(StoreError):
+        await creating
+    assert store.row("two")
 
 
 async def test_a_row_is_taken_from_whoever_had_it(rows: StreamRows, store: Store):
