@@ -200,6 +200,10 @@ async def test_attempts_are_counted(serve, wired):
     assert len(server.requests) == 3
 
 
+def errors_alive() -> int:
+    return sum(isinstance(each, SourceError) for each in gc.get_objects())
+
+
 @pytest.mark.parametrize("attempts", [1, 3])
 async def test_an_error_that_was_seen_to_is_gone(serve, wired, attempts):
     """Promise 3: memory does not grow until the cyclic collector comes, which the daemon lets come seldom."""
@@ -207,13 +211,14 @@ async def test_an_error_that_was_seen_to_is_gone(serve, wired, attempts):
     one = wired(server)
     gc.collect()
     gc.disable()
+    before = errors_alive()
     try:
         with pytest.raises(SourceError) as caught:
             await one.call(attempts=attempts)
         error = weakref.ref(caught.value)
         del caught
         assert error() is None
-        assert not [each for each in gc.get_objects() if isinstance(each, SourceError)], "the earlier ones"
+        assert errors_alive() == before, "the errors of earlier attempts"
     finally:
         gc.enable()
 
