@@ -153,18 +153,56 @@ def dev(port: int) -> None:
     raise SystemExit(serve(["--port", str(port)], lambda url: click.echo(HINTS.format(url=url))))
 
 
+_url = click.option(
+    "--url", default=DEFAULT_STATUS_URL, show_default=True, help="The daemon's ControlApi address."
+)
+
+
 @commands.command()
-@click.option("--url", default=DEFAULT_STATUS_URL, show_default=True, help="The daemon's ControlApi address.")
+@_url
 @_as_json
 def status(url: str, *, as_json: bool) -> None:
-    """Show the mappings of a running daemon."""
+    """Show the mappings of a running daemon.
+
+    A daemon that asks for a token gets the one in the environment variable POLLER_TOKEN.
+    """
     from poller import statusview
 
-    told = statusview.fetch(url)
+    told = statusview.fetch(url, _token())
     if as_json:
         click.echo(json.dumps(told, indent=2))
     else:
         statusview.show(told, Console())
+
+
+@commands.command()
+@_url
+@_as_json
+def top(url: str, *, as_json: bool) -> None:
+    """Watch the mappings of a running daemon, live.
+
+    Arrow keys choose a mapping, of which the source, the last error and the shards are shown; s sorts, q ends it.
+    Without a terminal, or with --json, it prints what `poller status` prints, once. A daemon that asks for a token
+    gets the one in the environment variable POLLER_TOKEN.
+    """
+    from poller import statusview
+
+    console = Console()
+    if as_json:
+        click.echo(json.dumps(statusview.fetch(url, _token()), indent=2))
+    elif not console.is_terminal:
+        statusview.show(statusview.fetch(url, _token()), console)
+    else:
+        from poller.top import run_top
+
+        run_top(url, _token(), console)
+
+
+def _token() -> str | None:
+    from poller.settings import environment
+    from poller.statusview import TOKEN_VARIABLE
+
+    return environment().get(TOKEN_VARIABLE)
 
 
 @commands.command()

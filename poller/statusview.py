@@ -4,6 +4,7 @@ It knows the JSON of /v1/mappings and nothing behind it, so that it shows this p
 """
 
 import json
+from http import HTTPStatus
 from http.client import HTTPException
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
@@ -17,10 +18,14 @@ from rich.text import Text
 from poller.core.model import JsonObject
 from poller.errors import ConfigurationError, PollerError
 
+TOKEN_VARIABLE = "POLLER_TOKEN"  # noqa: S105 - the name of a variable
+"""Where the commands that ask a daemon look for its token."""
+
 _FETCH_SECONDS = 5.0
 _LONGEST_ANSWER = 16 << 20
 _WIDEST = 110
 
+_TROUBLE_STYLES = {"bad": "bold red", "warn": "yellow"}
 _STATE_STYLES = {"Enabled": "green", "Disabled": "dim", "Deleting": "dim"}
 
 
@@ -28,8 +33,9 @@ class StatusUnavailable(PollerError):  # noqa: N818 - named for what has happene
     """The daemon did not tell its status."""
 
 
-def fetch(url: str) -> JsonObject:
-    """The status that the daemon at `url` (such as http://127.0.0.1:9465) tells: the body of /v1/mappings.
+def fetch(url: str, token: str | None = None) -> JsonObject:
+    """The status that the daemon at `url` (such as http://127.0.0.1:9465) tells: the body of /v1/mappings. `token`
+    is the bearer token that it may ask for.
 
     Raises ConfigurationError for an URL that is none, StatusUnavailable in one sentence when there is no answer or
     a wrong one.
@@ -37,7 +43,12 @@ def fetch(url: str) -> JsonObject:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.netloc:
         raise ConfigurationError(f"--url: {url!r} is not an URL; write one such as http://127.0.0.1:9465.")
-    request = Request(f"{url.rstrip('/')}/v1/mappings", headers={"Accept": "application/json"})  # noqa: S310 - checked above
+    headers = {"Accept": "application/json"}
+    if token:
+        if not (token.isascii() and token.isprintable()):
+            raise ConfigurationError(f"{TOKEN_VARIABLE}: what it holds is no token; it has signs that none has.")
+        headers["Authorization"] = f"Bearer {token}"
+    request = Request(f"{url.rstrip('/')}/v1/mappings", headers=headers)  # noqa: S310 - checked above
     # a proxy for the internet is no way to a daemon on this machine
     opener = build_opener(ProxyHandler({}))
     try:
@@ -46,6 +57,14 @@ def fetch(url: str) -> JsonObject:
     except HTTPError as error:
         with error:
             said = error.read(300).decode("utf-8", "replace").strip().partition("\n")[0]
+        if error.code == HTTPStatus.UNAUTHORIZED:
+            raise StatusUnavailable(
+                f"{url} wants another token ({said}): put that of its Settings.ControlApi.TokenVariable into the"
+                f" environment variable {TOKEN_VARIABLE}."
+                if token
+                else f"{url} wants a token: put that of its Settings.ControlApi.TokenVariable into the environment"
+                f" variable {TOKEN_VARIABLE}."
+            ) from None
         raise StatusUnavailable(
             f"{url} answered {error.code} ({said or error.reason}): is this the ControlApi address of a poller?"
         ) from None
@@ -97,16 +116,18 @@ def _row(mapping: JsonObject, *, streams: bool) -> list[Text]:
     state = "Finished" if mapping.get("finished") else str(mapping.get("state", "?"))
     result = str(mapping.get("last_result") or "-")
     average = mapping.get("batch_size_average")
-    retries = Text(_short(mapping.get("retries", 0)))
+    retries = Text(short(mapping.get("retries", 0)))
     own = [retries, *_stream_cells(mapping)] if streams else [_bad(int(mapping.get("failed", 0))), retries]
+    trouble = mapping.get("trouble")
+    level = str(trouble.get("level")) if isinstance(trouble, dict) else ""
     return [
-        _plain(mapping.get("name", "?")),
+        Text(clean(mapping.get("name", "?")), style=_TROUBLE_STYLES.get(level, "")),
         Text(state, style=_STATE_STYLES.get(state, "yellow")),
-        Text(_short(float(mapping.get("in_per_second", 0)))),
+        Text(short(float(mapping.get("in_per_second", 0)))),
         Text(_lag(mapping)),
-        Text(f"{_short(mapping.get('in_flight', 0))}"),
-        Text("-" if average is None else _short(float(average))),
-        Text(_short(mapping.get("ok", 0))),
+        Text(f"{short(mapping.get('in_flight', 0))}"),
+        Text("-" if average is None else short(float(average))),
+        Text(short(mapping.get("ok", 0))),
         *own,
         Text(result.replace("_", " "), style="" if result in {"-", "success"} else "red"),
     ]
@@ -126,7 +147,7 @@ def _stream_cells(mapping: JsonObject) -> list[Text]:
 
 
 def _bad(count: int) -> Text:
-    return Text(_short(count), style="red" if count else "")
+    return Text(short(count), style="red" if count else "")
 
 
 def _lag(mapping: JsonObject) -> str:
@@ -136,11 +157,11 @@ def _lag(mapping: JsonObject) -> str:
     if "shards" in mapping:
         behind = mapping.get("behind_latest_seconds")
         lag = max(float(mapping.get("iterator_age_seconds") or 0), float(behind or 0))
-        return _duration(lag) if lag >= 1 else "0s"
+        return duration(lag) if lag >= 1 else "0s"
     waiting = mapping.get("queue_messages")
-    parts = [] if waiting is None else [_short(waiting)]
+    parts = [] if waiting is None else [short(waiting)]
     if (age := float(mapping.get("oldest_pending_seconds", 0))) >= 1:
-        parts.append(_duration(age))
+        parts.append(duration(age))
     return " ".join(parts) or "-"
 
 
@@ -149,24 +170,20 @@ def _error_line(mapping: JsonObject) -> Text:
     at = str(error.get("at", ""))[11:19]
     return Text.assemble(
         (f"{at} ", "dim"),
-        (f"{_clean(mapping.get('name', '?'))}: ", "bold"),
-        (_clean(error.get("message", "")), "red"),
+        (f"{clean(mapping.get('name', '?'))}: ", "bold"),
+        (clean(error.get("message", "")), "red"),
         no_wrap=True,
         overflow="ellipsis",
     )
 
 
-def _plain(value: object) -> Text:
-    return Text(_clean(value))
-
-
-def _clean(value: object) -> str:
-    # what another process tells must not steer the terminal
+def clean(value: object) -> str:
+    """What another process tells, so that it cannot steer the terminal."""
     return "".join(char if char.isprintable() else " " for char in str(value))
 
 
-def _short(number: float) -> str:
-    """At most five characters: 999, 12.5, 9,999, 12.3k, 4.5M."""
+def short(number: float) -> str:
+    """A number in at most five characters: 999, 12.5, 9,999, 12.3k, 4.5M."""
     if number >= 999_950_000:
         return f"{number / 1e9:.1f}G"
     if number >= 999_950:
@@ -178,7 +195,8 @@ def _short(number: float) -> str:
     return f"{number:.1f}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """At most five characters: 99s, 100m, 27h."""
     if seconds < 100:
         return f"{seconds:.0f}s"
     if seconds < 6_000:

@@ -85,13 +85,13 @@ class Parent:
                 start_new_session=True,
             )
 
-    def fork(self, arguments: tuple[str, ...], cwd: Path, env: dict[str, str], out: int, err: int) -> Process:
-        """`poller ARGUMENTS`, its output in these open files."""
+    def fork(self, arguments: tuple[str, ...], cwd: Path, env: dict[str, str], *files: int) -> Process:
+        """`poller ARGUMENTS`, its output in the first two of these open files, its input from the third if any."""
         request = json.dumps([arguments, str(cwd), env]).encode()
         assert len(request) < _LONGEST
         ending, its_ending = os.pipe()
         try:
-            socket.send_fds(self._control, [request], [out, err, its_ending])
+            socket.send_fds(self._control, [request], [its_ending, *files])
             told = self._control.recv(16)
             assert told, "the process that forks has ended; what it said stands in the output of the tests"
             return Process(int(told), ending)
@@ -116,11 +116,15 @@ def parent_at_hand() -> Iterator[None]:
         _parent = None
 
 
-def start(arguments: tuple[str, ...], cwd: Path, env: dict[str, str], out: int, err: int) -> Process:
-    """Runs `poller ARGUMENTS` in the folder; its output goes into these open files, its input is empty."""
+def start(
+    arguments: tuple[str, ...], cwd: Path, env: dict[str, str], out: int, err: int, stdin: int | None = None
+) -> Process:
+    """Runs `poller ARGUMENTS` in the folder; its output goes into these open files, its input is empty unless
+    given.
+    """
     global _parent  # noqa: PLW0603 - the same one
     _parent = _parent or Parent()
-    return _parent.fork(arguments, cwd, env, out, err)
+    return _parent.fork(arguments, cwd, env, out, err, *(() if stdin is None else (stdin,)))
 
 
 # --- in the process that has made the imports ---
@@ -144,7 +148,7 @@ def serve(control: socket.socket) -> list[Any]:
             os.close(endings.pop(pid))
         if control not in ready:
             continue
-        request, files, _, _ = socket.recv_fds(control, _LONGEST, 3)
+        request, files, _, _ = socket.recv_fds(control, _LONGEST, 4)
         if not request:
             for pid in endings:
                 with contextlib.suppress(ProcessLookupError):
@@ -155,18 +159,18 @@ def serve(control: socket.socket) -> list[Any]:
         if pid == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            for file in (woken, wake, files[2], *endings.values()):
+            for file in (woken, wake, files[0], *endings.values()):
                 os.close(file)
             os.setsid()
             control.sendall(str(os.getpid()).encode())  # only now may its session be killed
             control.close()
-            for number, file in enumerate(files[:2], 1):
+            for number, file in zip((1, 2, 0), files[1:], strict=False):
                 os.dup2(file, number)
                 os.close(file)
             return json.loads(request)
-        endings[pid] = files[2]
-        os.close(files[0])
-        os.close(files[1])
+        endings[pid] = files[0]
+        for file in files[1:]:
+            os.close(file)
 
 
 def become(arguments: list[str], cwd: str, env: dict[str, str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from poller.errors import ConfigurationError
-from poller.statusview import StatusUnavailable, _duration, _short, fetch, show
+from poller.statusview import StatusUnavailable, duration, fetch, short, show
 
 
 def mapping(**more):
@@ -162,7 +162,7 @@ def test_no_mappings_is_said():
     ],
 )
 def test_numbers_have_at_most_five_characters(number, text):
-    assert _short(number) == text
+    assert short(number) == text
     assert len(text) <= 5
 
 
@@ -170,7 +170,7 @@ def test_numbers_have_at_most_five_characters(number, text):
     ("seconds", "text"), [(1, "1s"), (99.4, "99s"), (100, "2m"), (5_999, "100m"), (7_200, "2h")]
 )
 def test_durations_are_short(seconds, text):
-    assert _duration(seconds) == text
+    assert duration(seconds) == text
 
 
 # --- fetch ---
