@@ -1,11 +1,14 @@
 """Where we listen: sockets, and the running application on one."""
 
 import errno
+import logging
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from poller.errors import ListenError
 from poller.http.address import Address
@@ -13,10 +16,20 @@ from poller.http.address import Address
 ON_LOOPBACK: web.AppKey[bool] = web.AppKey("on_loopback", bool)
 """Set by `start_listener` before the application answers: whether only this machine can reach it."""
 
+Handle: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
 _CLOSE_SECONDS = 2.0
-_IDLE_SECONDS = (
-    75.0  # without a whole request: longer than between two scrapes, and nobody keeps a socket for ever
-)
+_IDLE_SECONDS = 75.0  # without a whole request: longer than between two scrapes; nobody keeps a socket for ever
+
+
+class _Log(logging.LoggerAdapter[logging.Logger]):
+    """What aiohttp says of requests that reached no application."""
+
+    def exception(self, msg: object, *args: object, exc_info: object = True, **more: Any) -> None:
+        """Bytes that are no HTTP were answered 400. They are no fault of ours to tell, and may hold a key."""
+        if not isinstance(exc_info, HttpProcessingError):
+            text = f"a connection failed: this is a bug in poller ({msg})"
+            self.logger.error(text, *args, exc_info=exc_info, extra={"action": "request_failed"})  # type: ignore[arg-type]  # as it came
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +57,30 @@ async def start_listener(app: web.Application, address: Address, setting: str) -
         shutdown_timeout=_CLOSE_SECONDS,
         keepalive_timeout=_IDLE_SECONDS,
         lingering_time=_CLOSE_SECONDS,
+        logger=_Log(logging.getLogger("poller")),
         auto_decompress=False,  # a kilobyte could become a gigabyte, and nobody compresses what is sent here
     )
     try:
         await runner.setup()
+        assert runner.server is not None
+        runner.server.request_handler = _meeting_expectations(runner.server.request_handler)
         await web.SockSite(runner, bound).start()
     except BaseException:
         bound.close()
         await runner.cleanup()
         raise
     return Running(Address(address.host, bound.getsockname()[1]), runner.cleanup)
+
+
+def _meeting_expectations(handle: Handle) -> Handle:
+    """aiohttp repeats an expectation that it does not know, and fails where that is no text (before any middleware)."""
+
+    async def checked(request: web.BaseRequest) -> web.StreamResponse:
+        if request.headers.get("Expect", "100-continue").lower() != "100-continue":
+            return web.Response(status=417, text="The one expectation that is met here is 100-continue.\n")
+        return await handle(request)
+
+    return checked
 
 
 def _bind(address: Address) -> socket.socket:
