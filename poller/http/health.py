@@ -4,10 +4,11 @@ It reads shared objects only and may run in another thread, with an event loop o
 a handler blocks the main one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from aiohttp import web
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from poller.core.liveness import LivenessFacts, stuck
@@ -53,7 +54,7 @@ def health_app(metrics: Metrics) -> web.Application:
     """The application for Settings.Metrics.Listen."""
 
     async def exposition(request: web.Request) -> web.Response:
-        encode, content_type = choose_encoder(",".join(request.headers.getall("Accept", [])))
+        encode, content_type = _encoder(",".join(request.headers.getall("Accept", [])))
         registry = metrics.registry
         if names := request.query.getall("name[]", []):
             registry = registry.restricted_registry(names)  # type: ignore[assignment]  # it only needs collect()
@@ -79,6 +80,13 @@ def health_app(metrics: Metrics) -> web.Application:
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/startupz", startupz)
     return app
+
+
+def _encoder(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
+    try:
+        return choose_encoder(accept)
+    except (TypeError, ValueError):  # it compares what is no version with one
+        return choose_encoder("")
 
 
 def _verdict(problems: list[str]) -> web.Response:

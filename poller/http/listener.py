@@ -73,7 +73,7 @@ async def start_listener(app: web.Application, address: Address, setting: str) -
 
 
 def _meeting_expectations(handle: Handle) -> Handle:
-    """aiohttp repeats an expectation that it does not know, and fails where that is no text (before any middleware)."""
+    """aiohttp repeats an expectation that it knows not, and fails if it is no text; no middleware sees it."""
 
     async def checked(request: web.BaseRequest) -> web.StreamResponse:
         if request.headers.get("Expect", "100-continue").lower() != "100-continue":

@@ -60,7 +60,8 @@ GOOD_PATHS = PATHS[: PATHS.index("/./")]
 GOOD_LINES = [
     "Content-Type: application/json", "Content-Type: application/json; charset=utf-16", "Content-Encoding: gzip",
     "Accept: */*", "Accept: application/openmetrics-text; version=x; escaping=y", "Accept-Encoding: gzip, br",
-    "Accept: text/plain;version=9", "Expect: 100-continue", "Expect: \x80", "Range: bytes=0-0", "If-None-Match: \"", "Via: 1.1 x",
+    "Accept: text/plain;version=9", "Expect: 100-continue", "Expect: \x80", "Range: bytes=0-0", "Via: 1.1 x",
+    "If-None-Match: \"",
     "Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: cross-site", "Origin: http://127.0.0.1", "Upgrade: websocket",
     "Cookie: " + "a=b;" * 40, "X-Amz-Date: 20260101T000000Z", "X: \xff", "X-HTTP-Method-Override: DELETE",
 ]  # fmt: skip
@@ -100,8 +101,10 @@ _BODIES = st.one_of(
     st.sampled_from([b"[" * 50_000, b'{"a":' * 5_000, b'"\\ud800"', b'{"BatchSize": 1' + b"0" * 5_000 + b"}",
                      b"\xff" * 9, b'{"BatchSize":1e999}', b'{"a":1,"a":2}', b"x" * 300_000, b"\x1f\x8b\x08\x00"]),
 )  # fmt: skip
-_METHODS = st.sampled_from(["GET", "POST", "PUT", "DELETE"] * 5 + ["HEAD", "PATCH", "OPTIONS", "TRACE", "CONNECT", "get",
-                            "", "\xff", "X" * 99])  # fmt: skip
+_METHODS = st.sampled_from(
+    ["GET", "POST", "PUT", "DELETE"] * 5
+    + ["HEAD", "PATCH", "OPTIONS", "TRACE", "CONNECT", "get", "", "\xff", "X" * 99]
+)
 _CHARACTERS = st.characters(max_codepoint=255)
 _URLISH = st.text("/%.aZ09~+:;@!$'()*,=&?-_", max_size=14).map(lambda text: f"/{text}")
 

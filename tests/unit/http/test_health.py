@@ -90,6 +90,17 @@ async def test_openmetrics_is_given_to_those_who_ask(metrics, ask):
     assert body.endswith("# EOF\n")
 
 
+@pytest.mark.parametrize("version", ["x", "1.x", "", "\x80", "9" * 300])
+async def test_a_version_that_is_none_is_answered_with_the_text_that_everybody_reads(metrics, ask, version):
+    status, body, _ = await ask(
+        "/metrics",
+        headers={"Accept": f"application/openmetrics-text;version={version},text/plain;version={version}"},
+    )
+
+    assert status == 200
+    assert "esm_" in body
+
+
 async def test_single_names_can_be_asked_for(metrics, ask):
     add(metrics)
 
