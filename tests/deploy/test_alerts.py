@@ -90,13 +90,18 @@ def test_it_says_what_to_do_about_what_it_names(name: str, trees: dict[str, Tree
     rule = RULES[name]
     assert rule["labels"] == {"severity": "critical" if name.removeprefix("Poller") in PAGES else "warning"}
     assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
-    assert rule["annotations"]["runbook_url"] == f"docs/operate.md#alert-{name.lower()}"
+    assert rule["annotations"]["runbook_url"] == f"deploy/docs/operate.md#alert-{name.lower()}"
     used = set(re.findall(r"\$labels\.(\w+)", str(rule["annotations"])))
     assert used & {"mapping", "instance"}
     _, fired = CASES.played(rule, trees)
     assert fired
     for labels in fired:
         assert used <= {label for label, _ in labels}
+
+
+def test_the_guide_has_a_section_for_each_and_for_no_other() -> None:
+    guide = (ROOT / "deploy" / "docs" / "operate.md").read_text()
+    assert re.findall(r"^#+ Alert (\w+)$", guide, re.MULTILINE) == list(RULES)
 
 
 @pytest.mark.parametrize(("what", "rule"), CHANGED, ids=[what for what, _ in CHANGED])
