@@ -162,7 +162,8 @@ class Control(Reading):
             if isinstance(draft, Refused):
                 return draft
             mapping, state = draft.mapping, first_state(draft.mapping)
-            entry = Entry(draft, mapping, self._clock.now().wall, state, fresh=True)
+            under_way = None if state is MappingState.DISABLED else state
+            entry = Entry(draft, mapping, self._clock.now().wall, under_way, fresh=True)
             if (no := await self._keep(entry)) is not None:
                 return no
             try:
@@ -171,7 +172,8 @@ class Control(Reading):
                 self._book.drop(uuid)
                 self._work.delete(uuid)
                 return refused("InvalidParameterValueException", " ".join(str(error).split()))
-            self._work.create(entry)
+            if under_way is not None:
+                self._work.create(entry)
         _log.info(f"{mapping.name}: created", extra=_extra("mapping_created", mapping))
         return Done(202, configuration(mapping, Standing(state, entry.modified), self._account))
 
@@ -183,7 +185,7 @@ class Control(Reading):
         return draft if isinstance(draft, Refused) else self._clash(draft.mapping) or draft
 
     async def _update(self, uuid: str, fields: object) -> Answer:
-        entry = self._changeable(uuid)
+        entry = await self._changeable(uuid)
         if isinstance(entry, Refused):
             return entry
         draft = redrafted(entry.kept, fields)
@@ -218,7 +220,7 @@ class Control(Reading):
     async def _delete(self, uuid: str) -> Answer:
         if uuid in self._unusable and not self._read_only:
             return await self._delete_unusable(self._unusable[uuid])
-        entry = self._changeable(uuid)
+        entry = await self._changeable(uuid)
         if isinstance(entry, Refused):
             return entry
         async with self._changing:
@@ -300,9 +302,12 @@ class Control(Reading):
         self._book.put(entry)
         return None
 
-    def _changeable(self, uuid: str) -> Entry | Refused:
-        """API-5, API-6."""
+    async def _changeable(self, uuid: str) -> Entry | Refused:
+        """API-5, API-6. What is Disabled is not in use, whatever is still done for it."""
         entry = self._known(uuid)
+        if isinstance(entry, Entry) and entry.state is MappingState.DISABLED:
+            await self._work.settled(uuid)
+            entry = self._known(uuid)
         return in_use() if isinstance(entry, Entry) and entry.state is not None else entry
 
     def _known(self, uuid: str) -> Entry | Refused:

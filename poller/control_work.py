@@ -7,7 +7,6 @@ start is there.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
 from dataclasses import replace
 from random import Random
 from typing import Any, Final, TypeVar, assert_never
@@ -16,6 +15,7 @@ from poller.control_book import Book, Entry
 from poller.core.api_changes import Plan, Step
 from poller.core.backoff import delay
 from poller.core.mapping import EventSourceMapping
+from poller.core.model import MappingState
 from poller.errors import PollerError, StoreError
 from poller.runtime.coordinator import Coordinator
 from poller.service import Service
@@ -32,6 +32,7 @@ class Work:
         self._service = service
         self._book = book
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._changes: dict[str, asyncio.Task[None]] = {}
         self._random = Random()  # noqa: S311 - jitter, not a secret
 
     async def close(self) -> None:
@@ -43,13 +44,20 @@ class Work:
 
     def change(self, entry: Entry, plan: Plan) -> None:
         """Has what runs become what is kept."""
-        self.spawn(self._until_settled(entry.kept.mapping.uuid, lambda: self._change(entry.kept.mapping, plan)))
+        uuid, mapping = entry.kept.mapping.uuid, entry.kept.mapping
+        self._changes[uuid] = self.spawn(self._until_settled(uuid, lambda: self._change(mapping, plan)))
+
+    async def settled(self, uuid: str) -> None:
+        """Until the last change of it is carried out, if there was any."""
+        task = self._changes.get(uuid)
+        if task is not None:
+            await asyncio.wait([task])
 
     def create(self, entry: Entry) -> None:
         """Watches the first steps of a mapping that was just added."""
         coordinator = self._service.coordinator(entry.kept.mapping.uuid)
         assert coordinator is not None
-        self.spawn(self._until_settled(entry.kept.mapping.uuid, lambda: _first_steps(coordinator)))
+        self.spawn(self._until_settled(entry.kept.mapping.uuid, lambda: _first_steps(coordinator, entry.state)))
 
     def delete(self, uuid: str) -> None:
         """Stops it, and then forgets it and its positions."""
@@ -88,7 +96,7 @@ class Work:
     async def _change(self, mapping: EventSourceMapping, plan: Plan) -> Coordinator | None:
         coordinator = self._service.coordinator(mapping.uuid)
         if coordinator is None:
-            return await _first_steps(self._service.add(mapping, begins=plan.state))
+            return await _first_steps(self._service.add(mapping, begins=plan.state), plan.state)
         step = Step.REPLACE if coordinator.task.done() else plan.step
         match step:
             case Step.NOTHING:
@@ -100,7 +108,8 @@ class Work:
                 coordinator.resume()
                 return None
             case Step.REPLACE:
-                return await _first_steps(await self._service.replace(mapping.uuid, mapping, plan.state))
+                new = await self._service.replace(mapping.uuid, mapping, plan.state)
+                return await _first_steps(new, plan.state)
             case _:
                 assert_never(step)
 
@@ -120,12 +129,13 @@ class Work:
             else:
                 break
         self._book.drop(uuid)
+        self._changes.pop(uuid, None)
         _log.info(f"mapping {uuid} deleted", extra={"action": "mapping_deleted", "uuid": uuid})
 
 
-async def _first_steps(coordinator: Coordinator) -> Coordinator:
+async def _first_steps(coordinator: Coordinator, state: MappingState | None) -> Coordinator:
     """Until its source was looked at, whatever came of it: one that is away for long can still be changed."""
-    with suppress(asyncio.InvalidStateError):
+    if state is not MappingState.DISABLED:
         await asyncio.shield(coordinator.first_attempt)
     return coordinator
 

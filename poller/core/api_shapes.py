@@ -56,8 +56,8 @@ def configuration(
         "State": standing.state.value,
         "StateTransitionReason": standing.reason or _reason(mapping.source),
     }
-    if mapping.filters and not (listed and mapping.kms_key):
-        told["FilterCriteria"] = {"Filters": [{"Pattern": pattern} for pattern in mapping.filters]}
+    if mapping.written_filters and not (listed and mapping.kms_key):
+        told["FilterCriteria"] = {"Filters": [{"Pattern": pattern} for pattern in mapping.written_filters]}
     if mapping.kms_key:
         told["KMSKeyArn"] = mapping.kms_key
     if mapping.metrics:

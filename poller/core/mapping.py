@@ -11,7 +11,7 @@ from typing import Any
 
 from poller.core.fact import Word
 from poller.core.mapping_arns import parse_destination_arn, parse_source_arn
-from poller.core.mapping_filters import filter_texts, plain_data_patterns
+from poller.core.mapping_filters import filter_texts, plain_data_patterns, written_filters
 from poller.core.mapping_names import mapping_uuid
 from poller.core.mapping_rules import field_problems, queue_problems
 from poller.core.mapping_shapes import FieldProblem
@@ -159,6 +159,8 @@ class EventSourceMapping:
     kms_key: str = ""
     metrics: tuple[str, ...] = ()
     """These three, Tags, KMSKeyArn and MetricsConfig, are told by the control API and change nothing that runs."""
+    written_filters: tuple[str, ...] = field(default=(), compare=False)
+    """`filters` as the user wrote them, which is how they are told: clients compare the texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +209,7 @@ def parse_mapping(fields: Mapping[str, object], taken: Collection[str] = ()) -> 
         window=float(given.get("MaximumBatchingWindowInSeconds", 0)),
         report_batch_item_failures=bool(given.get("FunctionResponseTypes")),
         filters=filter_texts(given),
+        written_filters=written_filters(given),
         maximum_concurrency=given.get("ScalingConfig", {}).get("MaximumConcurrency"),
         provisioned=_provisioned(given.get("ProvisionedPollerConfig", {})),
         handler=_handler(given.get("Handler", {}), _concurrency(target, queue=queue)),

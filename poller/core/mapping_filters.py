@@ -71,6 +71,11 @@ def filter_texts(fields: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(pattern_text(pattern) for _, pattern in _patterns(fields))
 
 
+def written_filters(fields: Mapping[str, object]) -> tuple[str, ...]:
+    """The patterns of valid fields as they were written; those that were objects, as text."""
+    return tuple(_written(pattern) or pattern_text(pattern) for _, pattern in _patterns(fields))
+
+
 def _patterns(fields: Mapping[str, object]) -> Iterator[tuple[int, object]]:
     """Each pattern with the place of its filter in the list."""
     criteria = fields.get("FilterCriteria")

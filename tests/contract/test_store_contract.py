@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from poller.core.leases import Conflict, Lease
-from poller.ports import LeaseStore
+from poller.ports import KeptMapping, LeaseStore, Store
 from poller.store.memory import MemoryStore
 from poller.store.sqlite import SqliteStore
 
@@ -36,7 +36,7 @@ ROW = Lease("shardId-1", "TRIM_HORIZON")
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[LeaseStore]:
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     if request.param == "memory":
         yield MemoryStore()
         return
@@ -171,3 +171,39 @@ async def test_a_mapping_forgotten_starts_over(store: LeaseStore) -> None:
     await store.forget(APP)
     assert await store.rows(APP) == ()
     assert await store.create(APP, ROW) is True
+
+
+MAPPING = KeptMapping(APP, {"Name": "é\u2028", "Tags": {"": None}, "BatchSize": 10}, 1700000000.123457)
+
+
+async def test_mappings_are_kept_by_their_uuid(store: Store) -> None:
+    """API-2: one for each, the newest; every value comes back."""
+    assert await store.load() == ()
+    other = replace(MAPPING, uuid=OTHER, fields={})
+    await store.save(other)
+    await store.save(MAPPING)
+    assert await store.load() == (MAPPING, other)
+    gone = replace(MAPPING, modified=1.0, deleting=True)
+    await store.save(gone)
+    assert await store.load() == (gone, other)
+
+
+async def test_a_mapping_goes_with_its_positions(store: Store) -> None:
+    """API-10: and with no other's; it need not be there."""
+    for app in (APP, OTHER):
+        await store.save(replace(MAPPING, uuid=app))
+        await made(store, app=app)
+        await made(store, replace(ROW, key="shardId-2"), app)
+    await store.remove(APP)
+    assert (await store.load(), await store.rows(APP)) == ((replace(MAPPING, uuid=OTHER),), ())
+    assert len(await store.rows(OTHER)) == 2
+    await store.remove(APP)
+    await store.remove("nobody's")
+    assert len(await store.rows(OTHER)) == 2
+
+
+async def test_positions_of_what_is_no_mapping_of_a_store_can_be_removed(store: Store) -> None:
+    """API-10: also before there ever was a mapping in it."""
+    await made(store)
+    await store.remove(APP)
+    assert await store.rows(APP) == ()
