@@ -75,8 +75,10 @@ def run(path: Path, *, drain: bool) -> None:
 
     configuration = load(path, environment())
     from poller.daemon import run_daemon  # after the file: what is wrong with that need not wait for an AWS SDK
+    from poller.output import forgiving
 
-    _run(run_daemon(configuration, drain=drain, console=Console(stderr=True)))
+    with forgiving():
+        _run(run_daemon(configuration, drain=drain, console=Console(stderr=True)))
 
 
 @commands.command()

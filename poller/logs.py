@@ -15,6 +15,7 @@ import structlog
 from structlog.typing import EventDict, Processor
 
 from poller.errors import ConfigurationError, PollerError
+from poller.tracing import current_ids
 
 Format: TypeAlias = Literal["auto", "text", "json"]
 
@@ -76,6 +77,7 @@ def _shared() -> list[Processor]:
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
         _without_leftovers,
+        _with_trace,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _no_traceback_for_users,
     ]
@@ -85,6 +87,13 @@ def _without_leftovers(_logger: Any, _method: str, event: EventDict) -> EventDic
     """Takes out what another handler's formatter left on the record: it looks like a field, and is not."""
     event.pop("message", None)
     event.pop("asctime", None)
+    return event
+
+
+def _with_trace(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """The span in which the line was written: lines are made in the thread and the context that write them."""
+    if (ids := current_ids()) is not None:
+        event["trace_id"], event["span_id"] = ids
     return event
 
 
@@ -101,7 +110,7 @@ def _no_traceback_for_users(_logger: Any, _method: str, event: EventDict) -> Eve
 
 def _for_reading(_logger: Any, _method: str, event: EventDict) -> EventDict:
     """Leaves out what the sentence says already (and words for programs); no text may pretend to be a line."""
-    for known in ("mapping", "action", "untold"):
+    for known in ("mapping", "action", "untold", "trace_id", "span_id"):
         event.pop(known, None)
     for key, value in event.items():
         if isinstance(value, str):

@@ -65,6 +65,11 @@ def poller(*arguments: str, cwd: Path, env: dict[str, str], timeout: float = DEA
         return subprocess.CompletedProcess(arguments, code, out.read(), err.read())
 
 
+def json_lines(written: str) -> list[dict[str, Any]]:
+    """The JSON log lines of it."""
+    return [json.loads(line) for line in written.splitlines() if line.startswith("{")]
+
+
 class Daemon:
     """`poller run` in a folder that holds poller.yaml and the handlers' module."""
 
@@ -80,7 +85,7 @@ class Daemon:
 
     def lines(self) -> list[dict[str, Any]]:
         """Its JSON log lines."""
-        return [json.loads(line) for line in self.output().splitlines() if line.startswith("{")]
+        return json_lines(self.output())
 
     def base(self) -> str:
         """The URL of its metrics listener, once it has said so."""

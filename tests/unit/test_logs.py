@@ -5,6 +5,7 @@ import json
 import logging
 
 import pytest
+from opentelemetry import trace
 
 from poller import logs
 from poller.errors import ConfigurationError, ListenError
@@ -149,3 +150,22 @@ def test_debug_does_not_let_libraries_write_bodies():
 def test_unknown_levels_and_formats_are_refused(arguments, said):
     with pytest.raises(ConfigurationError, match=said):
         logs.configure(**arguments)
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_line_written_in_a_span_has_its_ids_for_programs(form):
+    """Whoever writes it, the handler's own libraries too; people on a terminal need not see them."""
+    stream = io.StringIO()
+    logs.configure(form=form, stream=stream)
+    span = trace.NonRecordingSpan(trace.SpanContext(0xABC, 0xDEF, is_remote=False))
+
+    with trace.use_span(span):
+        logging.getLogger("shop").warning("inside")
+    log.warning("outside")
+
+    if form == "text":
+        assert "abc" not in stream.getvalue()
+        return
+    inside, outside = json_lines(stream)
+    assert (inside["trace_id"], inside["span_id"]) == (f"{0xABC:032x}", f"{0xDEF:016x}")
+    assert "trace_id" not in outside
