@@ -50,11 +50,26 @@ ACTIONS: Final[dict[str, Action]] = {
     "side_task_failed": Action(_ERROR, (), "Something in that thread failed: a bug of ours."),
     "request_failed": Action(_ERROR, (), "A request to a listener failed through a bug of ours."),
     "control_api_failed": Action(_WARNING, (), "A call of the control API failed; its answer says so too."),
+    "control_bug": Action(_ERROR, (), "A change of a mapping failed through a bug of ours."),
+    "control_store_failed": Action(
+        _WARNING, ("uuid",), "A mapping is deleted, but not in the store yet; it is tried again."
+    ),
     "manager_out_of_reach": Action(_WARNING, (), "The service manager cannot be told how the process is."),
     "output_lost": Action(_WARNING, (), "What handlers print cannot be written any more, and is dropped."),
     "tracing_failed": Action(_WARNING, ("error_type",), "The program's tracer raised; the batch went on without."),
     # --- the life of a mapping ---
     "state_changed": Action(_INFO, ("state",), "The mapping is in another state, one of AWS's seven."),
+    "mapping_created": Action(_INFO, ("uuid",), "Made through the control API."),
+    "mapping_updated": Action(_INFO, ("uuid",), "Changed through the control API."),
+    "mapping_deleted": Action(_INFO, ("uuid",), "Deleted through the control API."),
+    "mapping_renamed": Action(
+        _WARNING, ("uuid",), "The file has its name: this mapping of the control API has another one now."
+    ),
+    "mapping_held": Action(
+        _ERROR,
+        ("uuid",),
+        "A mapping of the control API does not run, for example because the file has its source.",
+    ),
     "requested": Action(_DEBUG, ("request",), "Its owner wants it to stop, pause, resume or drain."),
     "handler_unusable": Action(_ERROR, (), "Its handler cannot be called, so the mapping does not start."),
     "source_unavailable": Action(_WARNING, ("problem",), "Its source cannot be had; it is tried again."),

@@ -49,6 +49,8 @@ def _read(node: ast.Call, where: str) -> LogCall | None:
     if name in LOGGERS and (owner in {"_log", "self._logger"} or owner.startswith("logging.getLogger")):
         level = "error" if name == "exception" else _level(node.args[0]) if name == "log" else name
         extra = named.get("extra")
+        if isinstance(extra, ast.Call) and extra.args:  # a function that makes it, from the action first
+            return LogCall(where, _text(extra.args[0]), level, frozenset())
         if not isinstance(extra, ast.Dict):
             return LogCall(where, None, level, frozenset())
         if None in extra.keys:  # passes on what it is given: its callers are read
