@@ -212,15 +212,16 @@ def _token() -> str | None:
 def iam(path: Path) -> None:
     """Print the least-privilege IAM policy of this configuration.
 
-    It allows what a run asks AWS for, on the sources, functions and destinations of the file. Not in it, because
-    the file does not tell: the keys of what is encrypted (kms:Decrypt for a source, kms:GenerateDataKey too for a
-    destination).
+    It allows what a run asks AWS for, on the sources, functions and destinations of the file, and of the mappings
+    that were made through the control API. Not in it, because nobody tells: the keys of what is encrypted
+    (kms:Decrypt for a source, kms:GenerateDataKey too for a destination).
     """
     from poller.config import load
     from poller.iam import make_policy
+    from poller.kept import with_kept
     from poller.settings import environment
 
-    click.echo(json.dumps(make_policy(load(path, environment()).mappings), indent=2))
+    click.echo(json.dumps(make_policy(with_kept(load(path, environment())).mappings), indent=2))
 
 
 @commands.command()
@@ -253,9 +254,10 @@ def checkpoint_show(path: Path, name: str | None, *, as_json: bool) -> None:
     """Show how far each shard is; also while the daemon runs."""
     from poller import checkpoint
     from poller.config import load
+    from poller.kept import with_kept
     from poller.settings import environment
 
-    told = checkpoint.look(load(path, environment()), name)
+    told = checkpoint.look(with_kept(load(path, environment())), name)
     if as_json:
         click.echo(json.dumps(told, indent=2))
     else:
@@ -280,13 +282,14 @@ def checkpoint_set(
     from poller import checkpoint
     from poller.clock import SystemClock
     from poller.config import load
+    from poller.kept import with_kept
     from poller.settings import environment
 
     if (sequence is not None) + trim_horizon + latest + end != 1:
         raise click.UsageError("Say where to go on: one of --sequence N, --trim-horizon, --latest and --end.")
     now = SystemClock().now().wall
     to = checkpoint.place(now, sequence, latest=latest, end=end)
-    click.echo(_run(checkpoint.move(load(path, environment()), name, shard, to, now)))
+    click.echo(_run(checkpoint.move(with_kept(load(path, environment())), name, shard, to, now)))
 
 
 @checkpoint.command("export")
@@ -296,9 +299,10 @@ def checkpoint_export(path: Path, name: str | None) -> None:
     """Print the rows as items of a KCL table, in DynamoDB's JSON, one a line; also while the daemon runs."""
     from poller import checkpoint
     from poller.config import load
+    from poller.kept import with_kept
     from poller.settings import environment
 
-    for item in checkpoint.items(load(path, environment()), name):
+    for item in checkpoint.items(with_kept(load(path, environment())), name):
         click.echo(json.dumps(item))
 
 

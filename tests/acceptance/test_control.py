@@ -8,13 +8,14 @@ import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.acceptance import daemon
 from tests.acceptance import stream_daemon as streams
@@ -44,7 +45,8 @@ def api(running: daemon.Daemon) -> str:
 
 @contextmanager
 def client(running: daemon.Daemon) -> Iterator[Any]:
-    """boto3's client of Lambda, on the daemon."""
+    """boto3's client of Lambda, on a daemon that knows its mappings."""
+    daemon.wait_for(lambda: running.get("/startupz")[0] == 200, "the start")
     made = boto3.client(
         "lambda",
         endpoint_url=api(running),
@@ -192,3 +194,76 @@ def test_a_queue_loses_nothing_by_changes_under_load(embedded_aws: str, sqs_clie
         assert set(streams.notes(folder)) == set(sent)
         found = told.get_event_source_mapping(UUID=uuid)
         assert not found.keys() & {"ScalingConfig", "FilterCriteria", "LastProcessingResult"}
+
+
+def test_a_kill_in_the_middle_of_a_call_leaves_the_store_whole(
+    embedded_aws: str, new_stream: Callable[..., streams.Stream], folder: Path
+) -> None:
+    """API-2, API-9, API-10: what was answered holds after kill -9; what was not has happened or has not, whole."""
+    stream = new_stream(embedded_aws)
+    env = daemon.environment(embedded_aws)
+    fields = {
+        "EventSourceArn": stream.arn,
+        "FunctionName": "python:handlers:work",
+        "StartingPosition": "TRIM_HORIZON",
+    }
+    texts = [f"first {number}" for number in range(20)]
+    stream.put(texts, "k")
+
+    @contextmanager
+    def killed_after(call: str, **request: Any) -> Iterator[Any]:
+        """A daemon that is killed right behind the answer."""
+        with daemon.running(folder, env) as running, client(running) as told:
+            yield told
+            getattr(told, call)(**request)
+            running.kill()
+
+    with killed_after("create_event_source_mapping", **fields):
+        pass
+    with killed_after("list_event_source_mappings") as told:
+        (made,) = told.list_event_source_mappings()["EventSourceMappings"]
+        assert settled(told, made["UUID"])[0]["EventSourceArn"] == stream.arn
+        daemon.wait_for(lambda: set(streams.notes(folder)) == set(texts), "the first records")
+        daemon.wait_for(lambda: next(iter(streams.checkpoints(folder).values())).isdigit(), "their position")
+    uuid = made["UUID"]
+    with killed_after("update_event_source_mapping", UUID=uuid, BatchSize=7, ParallelizationFactor=2) as told:
+        settled(told, uuid)
+    with killed_after("update_event_source_mapping", UUID=uuid, Enabled=False) as told:
+        found, seen = settled(told, uuid)
+        assert (found["BatchSize"], found["ParallelizationFactor"], "Creating" in seen) == (7, 2, False)
+    stream.put(["second"], "k")
+    with killed_after("update_event_source_mapping", UUID=uuid, Enabled=True) as told:
+        settled(told, uuid, "Disabled")
+    with killed_after("delete_event_source_mapping", UUID=uuid) as told:
+        settled(told, uuid)
+        daemon.wait_for(lambda: "second" in streams.notes(folder), "the record from the time in between")
+        assert Counter(streams.notes(folder)) == Counter([*texts, "second"]), "it went on at its position"
+    with killed_after("list_event_source_mappings") as told:
+        assert gone(told, uuid)
+        daemon.wait_for(lambda: kept(folder) == ([], set()), "the end of the deletion")
+
+    for call, more in (
+        ("create_event_source_mapping", fields),
+        ("update_event_source_mapping", {"BatchSize": 9}),
+        ("delete_event_source_mapping", {}),
+    ):
+        with daemon.running(folder, env) as running, client(running) as told:
+            there = told.list_event_source_mappings()["EventSourceMappings"]
+            if call != "create_event_source_mapping" and not there:
+                continue
+            request = more if not there else {**more, "UUID": there[0]["UUID"]}
+            asked = threading.Thread(target=quietly, args=(getattr(told, call), request))
+            asked.start()
+            streams.soon(lambda: (folder / "state.db-wal").stat().st_size > 0, 0.05)
+            running.kill()
+            asked.join()
+    with daemon.running(folder, env) as running, client(running) as told:
+        mappings = told.list_event_source_mappings()["EventSourceMappings"]
+        daemon.wait_for(lambda: kept(folder)[0] == [one["UUID"] for one in mappings], "what was begun")
+        assert kept(folder)[1] <= {one["UUID"] for one in mappings}
+
+
+def quietly(call: Callable[..., Any], request: dict[str, Any]) -> None:
+    """Whatever comes of it: whoever would answer is killed."""
+    with suppress(BotoCoreError, ClientError):
+        call(**request)

@@ -117,13 +117,13 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     result = CliRunner().invoke(commands, ["iam", "-c", str(file)])
     assert (result.exit_code, result.stderr) == (0, "")
     assert json.loads(result.stdout) == make_policy([mapping(QUEUE)])
-    file.write_text("EventSourceMappings: []\n")
+    file.write_text("EventSourceMappings: 7\n")
     monkeypatch.setattr("sys.argv", ["poller", "iam", "-c", str(file)])
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 2
     captured = capsys.readouterr()
-    assert (captured.out, captured.err.startswith(f"poller: {file}:1: EventSourceMappings: there is no")) == (
+    assert (captured.out, captured.err.startswith(f"poller: {file}:1: EventSourceMappings: 7 is not")) == (
         "",
         True,
     )
