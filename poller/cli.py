@@ -4,28 +4,31 @@ Exit codes: 0 well, 1 failure, 2 bad configuration or arguments, 3 the stop dead
 Errors are sentences on standard error; a traceback is a bug of ours.
 """
 
-import asyncio
 import errno
 import json
 import os
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
 from poller import interrupt
+from poller.cli_dlq import dlq
+from poller.cli_invoke import invoke
+from poller.cli_parts import as_json as _as_json
+from poller.cli_parts import config_file as _file
+from poller.cli_parts import run as _run
+from poller.cli_replay import replay
+from poller.cli_tail import tail
 from poller.errors import PollerError
-from poller.eventloop import new_event_loop
 from poller.version import __version__
 
 if TYPE_CHECKING:
     from poller.check import Finding
     from poller.importer.file import Imported
 
-DEFAULT_FILE = "poller.yaml"
 DEFAULT_STATUS_URL = "http://127.0.0.1:9465"
 HINTS = """\
 {url}
@@ -41,18 +44,6 @@ What you create there is, as EventSourceArn or as a destination of failures:
   bucket   arn:aws:s3:::NAME
 Ctrl-C ends it, and nothing is kept."""
 CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-T = TypeVar("T")
-
-_file = click.option(
-    "-c",
-    "--config",
-    "path",
-    default=DEFAULT_FILE,
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="The configuration file.",
-)
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -367,6 +358,10 @@ def import_aws(file: Path, output: Path | None, *, force: bool) -> None:
     _imported(import_listing(file), output, force=force)
 
 
+for _operating in (dlq, invoke, replay, tail):
+    commands.add_command(_operating)
+
+
 def _named_values(parameters: tuple[str, ...]) -> dict[str, str]:
     for parameter in parameters:
         if "=" not in parameter:
@@ -401,12 +396,6 @@ def _have_standard_streams() -> None:
             while (spare := os.open(os.devnull, os.O_RDWR)) < number:
                 pass
             setattr(sys, name, os.fdopen(spare, "r" if number == 0 else "w"))
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Runs it on the fastest event loop there is."""
-    with interrupt.raised(), asyncio.Runner(loop_factory=new_event_loop) as runner:
-        return runner.run(work)
 
 
 def main() -> None:

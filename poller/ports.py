@@ -49,6 +49,16 @@ class QueueSource(Protocol):
         ...
 
 
+class SendingQueue(QueueSource, Protocol):
+    """A queue that somebody also sends to, as only operators' commands do."""
+
+    async def send(self, message: JsonObject) -> str:
+        """SendMessage, one attempt; `message` has its fields in the JSON protocol's form, but for the URL. The id
+        that the message has in this queue.
+        """
+        ...
+
+
 @fact
 class Invocation:
     """One call of a function: the event, and what its context tells. `deadline` is a monotonic second, `trace` the
@@ -220,6 +230,28 @@ class FailureDocument:
     document: JsonObject
     event: JsonObject
     key: str
+
+
+class FailureBucket(Protocol):
+    """A bucket with failure documents, as operators' commands use it. Every method raises errors.SourceError."""
+
+    async def keys(self, prefix: str, after: str) -> tuple[str, ...]:
+        """The next keys behind `after` (empty: the first) in the order of keys, at most a thousand; none at the
+        end.
+        """
+        ...
+
+    async def get(self, key: str) -> bytes:
+        """The object."""
+        ...
+
+    async def put(self, key: str, body: bytes) -> None:
+        """Writes the object, or another in its place."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Takes the object away."""
+        ...
 
 
 class Destination(Protocol):

@@ -6,17 +6,19 @@ Part of the composition root beside service.py, which works on them; `poller che
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from poller.aws.bucket import open_bucket
 from poller.aws.clients import AwsClients
 from poller.aws.destinations import open_destination
 from poller.aws.dynamodb_streams import DynamoDbStream
 from poller.aws.kinesis import KinesisStream
+from poller.aws.lambda_handler import make_lambda_handler
 from poller.aws.lambda_look import look
 from poller.aws.sqs import SqsQueue
 from poller.check_sources import Remark
-from poller.core.mapping import EventSourceMapping
+from poller.core.mapping import EventSourceMapping, SourceArn
 from poller.core.model import QueueFacts, SourceKind
 from poller.errors import DestinationError, SourceError
-from poller.ports import Destination, QueueSource, StreamSource
+from poller.ports import Destination, FailureBucket, Handler, QueueSource, SendingQueue, StreamSource
 from poller.settings import Settings
 
 
@@ -28,8 +30,20 @@ class Sources:
 
     async def queue(self, mapping: EventSourceMapping) -> tuple[QueueSource, QueueFacts]:
         """The queue, and what it tells of itself. Raises SourceError (CFG-40, CFG-42)."""
-        queue = SqsQueue(self._clients, mapping.arn)
+        return await self.queue_at(mapping.arn)
+
+    async def queue_at(self, arn: SourceArn) -> tuple[SendingQueue, QueueFacts]:
+        """A queue that is no mapping's source, and what it tells of itself. Raises as `queue` does."""
+        queue = SqsQueue(self._clients, arn)
         return queue, await queue.open()
+
+    async def bucket(self, name: str, region: str) -> FailureBucket:
+        """A bucket with failure documents; `region` is where it is asked for first. Raises SourceError."""
+        return await open_bucket(self._clients, name, region)
+
+    def lambda_handler(self, mapping: EventSourceMapping) -> Handler:
+        """What calls the mapping's Lambda function."""
+        return make_lambda_handler(mapping, self._clients)
 
     def stream(self, mapping: EventSourceMapping) -> StreamSource:
         """The stream, which nobody has asked for anything yet."""

@@ -6,15 +6,13 @@ opened: a worker without any does not pay for it.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias, assert_never
+from typing import TypeAlias, assert_never
 
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.parsers import ResponseParserError
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
-from poller.aws import errors, http1
 from poller.aws.clients import AwsClients
+from poller.aws.sdk_calls import ask, check_receipt
 from poller.aws.sqs import find_queue_url
 from poller.core.failure_document import s3_object
 from poller.core.mapping import DestinationArn, DestinationKind
@@ -26,7 +24,6 @@ TRIES = 3
 TRY_DEADLINE = 10.0  # seconds; all tries and the pauses between them end within 31
 FIRST_PAUSE = 0.2
 OPEN_DEADLINE = 20.0
-_ENDPOINT = "the AWS endpoint"
 _SOMEWHERE = "us-east-1"  # of a bucket nothing tells the region: S3 says where to go
 
 Send: TypeAlias = Callable[[FailureDocument], Awaitable[None]]
@@ -91,7 +88,7 @@ async def _to_queue(arn: DestinationArn, clients: AwsClients) -> Send:
     async def send(document: FailureDocument) -> None:
         body = {"QueueUrl": url, "MessageBody": serialise(document.document).decode()}
         answer = await wire.call("SendMessage", body, deadline=TRY_DEADLINE)
-        _check_receipt("sqs", "SendMessage", wire.host, answer.data.get("MessageId"))
+        check_receipt("sqs", "SendMessage", wire.host, answer.data.get("MessageId"))
 
     return send
 
@@ -102,7 +99,7 @@ async def _to_topic(arn: DestinationArn, clients: AwsClients) -> Send:
     async def send(document: FailureDocument) -> None:
         message = serialise(document.document).decode()
         publish = client.publish(TopicArn=arn.text, Message=message)
-        await _asked(clients, "sns", "Publish", publish, receipt="MessageId")
+        await ask(clients, "sns", "Publish", publish, receipt="MessageId", deadline=TRY_DEADLINE)
 
     return send
 
@@ -117,46 +114,9 @@ async def _to_bucket(arn: DestinationArn, clients: AwsClients, region: str) -> S
             Body=s3_object(document.document, document.event),
             ContentType="application/octet-stream",
         )
-        await _asked(clients, "s3", "PutObject", put, receipt="ETag")
+        await ask(clients, "s3", "PutObject", put, receipt="ETag", deadline=TRY_DEADLINE)
 
     return send
-
-
-async def _asked(clients: AwsClients, service: str, operation: str, call: Awaitable[Any], *, receipt: str) -> None:
-    """One call of an SDK client, with a deadline, counted as those of the wire clients are; `receipt` is the field
-    that a success has. Raises SourceError.
-    """
-    loop = asyncio.get_running_loop()
-    started, outcome = loop.time(), ""
-    try:
-        async with asyncio.timeout(TRY_DEADLINE):
-            answer = await call
-        _check_receipt(service, operation, _ENDPOINT, answer.get(receipt))
-        outcome = "success"
-    except SourceError as error:
-        outcome = error.problem
-        raise
-    except TimeoutError as error:
-        late = errors.unreached(service, operation, _ENDPOINT, http1.TimedOut())
-        outcome = late.problem
-        raise late from error
-    except (BotoCoreError, ClientError, ResponseParserError, OSError, ValueError) as error:
-        refused = errors.from_sdk(service, operation, error)
-        outcome = refused.problem
-        raise refused from error
-    except (LookupError, TypeError, AttributeError) as error:  # the SDK's parsers met XML of another kind
-        strange = errors.unreadable(service, operation, _ENDPOINT, "another kind of answer")
-        outcome = strange.problem
-        raise strange from error
-    finally:
-        if outcome and clients.observe is not None:
-            clients.observe(service, operation, outcome, loop.time() - started)
-
-
-def _check_receipt(service: str, operation: str, host: str, receipt: Any) -> None:
-    """A document is handed over when the service says what became of it: a proxy's page has status 200 too."""
-    if not receipt:
-        raise errors.unreadable(service, operation, host, "nothing that says that it was taken")
 
 
 def _named(arn: DestinationArn) -> str:

@@ -29,7 +29,9 @@ _ITERATORS = {
     PositionKind.AT_TIMESTAMP: "TRIM_HORIZON",
     PositionKind.LATEST: "LATEST",
     PositionKind.AFTER: "AFTER_SEQUENCE_NUMBER",
+    PositionKind.AT: "AT_SEQUENCE_NUMBER",
 }
+_NUMBERED = frozenset({PositionKind.AFTER, PositionKind.AT})
 
 
 class DynamoDbStream:
@@ -89,12 +91,12 @@ class DynamoDbStream:
             "ShardId": shard_id,
             "ShardIteratorType": _ITERATORS[position.kind],
         }
-        if position.kind is PositionKind.AFTER:
+        if position.kind in _NUMBERED:
             body["SequenceNumber"] = position.sequence
         try:
             answer = await self._wire.call("GetShardIterator", body, deadline=deadline)
         except SourceError as error:
-            if position.kind is PositionKind.AFTER and error.code == "ValidationException":
+            if position.kind in _NUMBERED and error.code == "ValidationException":
                 raise SourceError(SourceProblem.TRIMMED, str(error), error.code) from error
             raise
         iterator = answer.data.get("ShardIterator")

@@ -29,7 +29,9 @@ _POSITIONS = {
     PositionKind.LATEST: "LATEST",
     PositionKind.AT_TIMESTAMP: "AT_TIMESTAMP",
     PositionKind.AFTER: "AFTER_SEQUENCE_NUMBER",
+    PositionKind.AT: "AT_SEQUENCE_NUMBER",
 }
+_NUMBERED = frozenset({PositionKind.AFTER, PositionKind.AT})
 
 
 class KinesisStream:
@@ -94,7 +96,7 @@ class KinesisStream:
         deleted and made anew, is a position whose records are gone (STR-25).
         """
         request = self._stream | {"ShardId": shard_id, "ShardIteratorType": _POSITIONS[position.kind]}
-        if position.kind is PositionKind.AFTER:
+        if position.kind in _NUMBERED:
             request["StartingSequenceNumber"] = position.sequence
         elif position.kind is PositionKind.AT_TIMESTAMP:
             # Kinesis knows milliseconds: rounded up, it could skip the record that is meant
@@ -102,7 +104,7 @@ class KinesisStream:
         try:
             answer = await self._wire.call("GetShardIterator", request, deadline=deadline)
         except SourceError as error:
-            if position.kind is PositionKind.AFTER and error.code in _BAD_NUMBER:
+            if position.kind in _NUMBERED and error.code in _BAD_NUMBER:
                 raise SourceError(SourceProblem.TRIMMED, str(error), error.code) from error
             raise
         iterator = answer.data.get("ShardIterator")

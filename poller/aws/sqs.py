@@ -121,6 +121,16 @@ class SqsQueue:
         ]
         return self._settle("ChangeMessageVisibilityBatch", entries)
 
+    async def send(self, message: JsonObject) -> str:
+        """SendMessage, one attempt: `message` has every field but the queue's URL. The message's id. Raises
+        SourceError, also when nothing tells that it was taken; an answer that was lost may mean that it was.
+        """
+        answer = await self._wire.call("SendMessage", {"QueueUrl": self._url, **message}, deadline=CALL_DEADLINE)
+        identifier = answer.data.get("MessageId")
+        if not isinstance(identifier, str) or not identifier:
+            raise unreadable("sqs", "SendMessage", self._wire.host, "nothing that says that it was taken")
+        return identifier
+
     async def _settle(self, operation: str, entries: list[JsonObject]) -> Sequence[Failure]:
         body = {"QueueUrl": self._url, "Entries": entries}
         answer = await self._wire.call(operation, body, deadline=CALL_DEADLINE, attempts=ATTEMPTS)

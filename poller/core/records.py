@@ -41,14 +41,15 @@ class PositionKind(Word):
     LATEST = "LATEST"
     AT_TIMESTAMP = "AT_TIMESTAMP"
     AFTER = "AFTER_SEQUENCE_NUMBER"
+    AT = "AT_SEQUENCE_NUMBER"
     SHARD_END = "SHARD_END"
 
 
 @fact
 class Position:
-    """A place in a shard. `sequence` is for AFTER (everything up to it is resolved, STR-30), `timestamp`, in epoch
-    seconds, for AT_TIMESTAMP, and for LATEST the moment at which it was pinned (STR-11): a restart goes on from
-    there.
+    """A place in a shard. `sequence` is for AFTER (everything up to it is resolved, STR-30) and for AT, which
+    begins with that record and is nobody's checkpoint, `timestamp`, in epoch seconds, for AT_TIMESTAMP, and for
+    LATEST the moment at which it was pinned (STR-11): a restart goes on from there.
     """
 
     kind: PositionKind

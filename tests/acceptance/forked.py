@@ -28,6 +28,8 @@ _IMPORTED = (
     "poller.demo",
     "poller.check",
     "poller.checkpoint",
+    "poller.operate.shown",
+    "poller.operate.trial",
     "poller.statusview",
 )
 _LONGEST = 1 << 20  # bytes of a request

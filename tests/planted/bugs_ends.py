@@ -134,7 +134,7 @@ ENDS: Final[tuple[Bug, ...]] = (
     Bug(
         "page-of-a-proxy-accepted",
         "DST-30: any answer with status 200 counts as a document handed over",
-        "aws/destinations.py",
+        "aws/sdk_calls.py",
         "if not receipt:",
         "if receipt is False:",
         _DESTINATIONS,
