@@ -1,7 +1,7 @@
 """Every `action` that a log line of poller may have: its levels, its fields, and what it means.
 
 Programs rely on these words, so the list is closed: a test holds all log calls of the package to it, and
-docs/logs.md, which is this list for people. A word may be added, none may change its meaning.
+deploy/docs/logs.md, which is this list for people. A word may be added, none may change its meaning.
 """
 
 from typing import Final, NamedTuple

@@ -69,7 +69,7 @@ QUEUES: dict[str, dict[str, Any]] = {
 
 def test_nothing_of_what_it_works_on_is_told(embedded_aws: str, sqs_client: Any, tmp_path: Path) -> None:
     """ERR-31, DST-30: at DEBUG, however a batch fails, the log has no body and no receipt handle; and each line is
-    as docs/logs.md says. Its standard output has no reader any more, which fails no batch.
+    as deploy/docs/logs.md says. Its standard output has no reader any more, which fails no batch.
     """
     client = sqs_client(embedded_aws)
     mappings = []

@@ -7,12 +7,12 @@ from poller import actions
 from poller.actions import ACTIONS, COMMON, Action
 from tests.unit.log_calls import LogCall, log_calls
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "logs.md"
+DOCUMENT = Path(__file__).resolve().parents[2] / "deploy" / "docs" / "logs.md"
 CALLS = [call for call in log_calls() if not call.where.startswith("telling.py:")]
 
 
 def rows() -> list[str]:
-    """The table of docs/logs.md."""
+    """The table of deploy/docs/logs.md."""
     written = []
     for name, one in ACTIONS.items():
         levels, fields = ", ".join(one.level), ", ".join(f"`{field}`" for field in one.fields)
@@ -64,10 +64,10 @@ def test_the_list_is_orderly() -> None:
 
 
 def test_the_document_is_the_list() -> None:
-    """docs/logs.md, row for row; the fields of every line stand before the table."""
+    """deploy/docs/logs.md, row for row; the fields of every line stand before the table."""
     before, _, table = DOCUMENT.read_text(encoding="utf-8").partition("## Actions")
     wanted = "\n".join(rows())
     assert [line for line in table.splitlines() if line.startswith("| `") and "---" not in line][1:] == rows(), (
-        f"docs/logs.md is not the list of poller/actions.py; its rows are to be:\n{wanted}"
+        f"deploy/docs/logs.md is not the list of poller/actions.py; its rows are to be:\n{wanted}"
     )
     assert [field for field in COMMON if f"`{field}`" not in before] == []
