@@ -8,11 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, TypeVar
 
-from prometheus_client import samples
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
     GaugeMetricFamily,
-    HistogramMetricFamily,
     Metric,
 )
 
@@ -22,6 +20,7 @@ from poller.core.stream_gauges import StreamGauges
 from poller.metrics_numbers import Histogram
 from poller.metrics_stats import Gauges, MappingStats, ProcessStats
 from poller.metrics_tables import COUNTERS, DISTRIBUTIONS, GAUGES, SHARD_GAUGES, ShardGauge
+from poller.metrics_text import DistributionFamily
 from poller.version import __version__
 
 _T = TypeVar("_T", float, Histogram)
@@ -53,10 +52,10 @@ def mapping_families(mappings: Iterable[MappingStats], now: Instant, how: Shown)
         yield family
     for distribution in DISTRIBUTIONS:
         names = (*_MAPPING, *distribution.labels)
-        shown = HistogramMetricFamily(distribution.name, distribution.help, labels=names)
+        shown = DistributionFamily(distribution.name, distribution.help, names, buckets=how.histograms)
         for stats, labels, _ in rows:
             for more, observed in _spread(distribution.read(stats)):
-                _add_histogram(shown, [*labels, *more], observed, buckets=how.histograms)
+                shown.add([*labels, *more], observed)
         yield shown
     for gauge in GAUGES:
         level = GaugeMetricFamily(gauge.name, gauge.help, labels=(*_MAPPING, *gauge.labels))
@@ -95,16 +94,14 @@ def process_families(process: ProcessStats) -> Iterator[Metric]:
     """What is told of the process: AWS calls, the event loop, reloads, the version."""
     call = ["service", "operation", "outcome"]
     requests = CounterMetricFamily("esm_aws_requests_total", "Calls of AWS that ended.", labels=call)
-    durations = HistogramMetricFamily("esm_aws_request_duration_seconds", "Time in a call of AWS.", labels=call)
+    durations = DistributionFamily("esm_aws_request_duration_seconds", "Time in a call of AWS.", call)
     for labels, histogram in list(process.aws_requests.items()):
         requests.add_metric(labels, histogram.count)
-        _add_histogram(durations, labels, histogram)
+        durations.add(labels, histogram)
     yield requests
     yield durations
-    lag = HistogramMetricFamily(
-        "esm_event_loop_lag_seconds", "How late the event loop ran what was due.", labels=[]
-    )
-    _add_histogram(lag, [], process.loop_lag)
+    lag = DistributionFamily("esm_event_loop_lag_seconds", "How late the event loop ran what was due.", [])
+    lag.add([], process.loop_lag)
     yield lag
     reloads = CounterMetricFamily("esm_config_reloads_total", "Reloads of the configuration.", labels=["outcome"])
     for outcome, count in process.config_reloads.items():
@@ -124,24 +121,3 @@ def _spread(values: _T | Mapping[Any, _T] | None) -> list[tuple[tuple[str, ...],
             (tuple(map(str, key)) if isinstance(key, tuple) else (str(key),), one) for key, one in values.items()
         ]
     return [((), values)]
-
-
-def _add_histogram(
-    family: HistogramMetricFamily, labels: Sequence[str], histogram: Histogram, *, buckets: bool = True
-) -> None:
-    """Without `buckets` all observations are in the one that every histogram must have."""
-    # the event loop's thread goes on counting: the family takes its count from the last bucket, so both agree
-    if not buckets:
-        family.add_metric(labels, [("+Inf", histogram.count)], histogram.total)
-        return
-    total = 0
-    shown: list[tuple[str, float] | tuple[str, float, samples.Exemplar]] = []
-    for place, count in enumerate(histogram.counts):
-        total += count
-        bound = str(histogram.bounds[place]) if place < len(histogram.bounds) else "+Inf"
-        if (traced := histogram.exemplars.get(place)) is None:
-            shown.append((bound, total))
-        else:
-            one = samples.Exemplar({"trace_id": traced.trace_id}, traced.value, traced.at)
-            shown.append((bound, total, one))
-    family.add_metric(labels, shown, histogram.total)

@@ -17,6 +17,7 @@ from poller.core.stream_gauges import StreamGauges
 from poller.http import answers
 from poller.metrics import Metrics
 from poller.metrics_stats import Gauges, MappingStats, StreamStats
+from poller.metrics_text import exposition
 
 _STARTING = ["poller is starting"]
 _ON_THE_WAY = frozenset({MappingState.CREATING, MappingState.ENABLING, MappingState.UPDATING})
@@ -53,12 +54,12 @@ def unready_mappings(metrics: Metrics) -> list[str]:
 def health_app(metrics: Metrics) -> web.Application:
     """The application for Settings.Metrics.Listen."""
 
-    async def exposition(request: web.Request) -> web.Response:
+    async def shown(request: web.Request) -> web.Response:
         encode, content_type = _encoder(",".join(request.headers.getall("Accept", [])))
         registry = metrics.registry
         if names := request.query.getall("name[]", []):
             registry = registry.restricted_registry(names)  # type: ignore[assignment]  # it only needs collect()
-        return web.Response(body=encode(registry), headers={"Content-Type": content_type})
+        return web.Response(body=exposition(registry, encode), headers={"Content-Type": content_type})
 
     async def livez(_request: web.Request) -> web.Response:
         return _verdict(stuck_mappings(metrics))
@@ -75,7 +76,7 @@ def health_app(metrics: Metrics) -> web.Application:
         return _verdict(waiting)
 
     app = web.Application(middlewares=[answers.readable_errors])
-    app.router.add_get("/metrics", exposition)
+    app.router.add_get("/metrics", shown)
     app.router.add_get("/livez", livez)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/startupz", startupz)

@@ -45,12 +45,23 @@ def endpoint(*command: str) -> Iterator[str]:
 
 
 class Daemon:
-    """`poller run` with one mapping, read through its own metrics."""
+    """`poller run` with one mapping, or several of sources that end in numbers, read through its own metrics."""
 
     def __init__(
-        self, folder: Path, url: str, source: str, function: str, environment: Mapping[str, str], **fields: Any
+        self,
+        folder: Path,
+        url: str,
+        source: str,
+        function: str,
+        environment: Mapping[str, str],
+        *,
+        mappings: int = 1,
+        control: bool = False,
+        **fields: Any,
     ) -> None:
-        """`source` is the end of the ARN, from the service on; `function` one of handlers.py."""
+        """`source` is the end of the ARN, from the service on; `function` one of handlers.py. `control`: it has a
+        control listener, too.
+        """
         service, _, name = source.partition(":")
         mapping = {
             "Name": "bench",
@@ -58,14 +69,21 @@ class Daemon:
             "FunctionName": f"python:handlers:{function}",
             **fields,
         }
+        arn = mapping["EventSourceArn"]
+        more = [
+            mapping | {"Name": f"bench-{number}", "EventSourceArn": f"{arn}-{number}"}
+            for number in range(1, mappings)
+        ]
         settings = {
             "Region": "us-east-1",
             "State": "memory:",
             "EndpointUrl": url,
             "Metrics": {"Listen": "127.0.0.1:0"},
-            "ControlApi": {"Listen": ""},
+            "ControlApi": {"Listen": "127.0.0.1:0" if control else ""},
         }
-        (folder / "poller.yaml").write_text(json.dumps({"Settings": settings, "EventSourceMappings": [mapping]}))
+        (folder / "poller.yaml").write_text(
+            json.dumps({"Settings": settings, "EventSourceMappings": [mapping, *more]})
+        )
         self._log = folder / "log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -77,16 +95,19 @@ class Daemon:
             )
         self._base = ""
 
+    def base(self, path: str) -> str:
+        """The URL of the listener that it told with this path."""
+        while True:
+            found = re.search(rf"http://127\.0\.0\.1:\d+(?={path}(?!\w))", self._log.read_text())
+            if found:
+                return found.group()
+            if self.process.poll() is not None:
+                raise RuntimeError(f"poller run ended:\n{self._log.read_text()}")
+            time.sleep(0.05)
+
     def metrics(self) -> dict[str, float]:
         """Sums by metric name, from one scrape."""
-        while not self._base:
-            found = re.search(r"http://127\.0\.0\.1:\d+(?=/metrics)", self._log.read_text())
-            if found:
-                self._base = found.group()
-            elif self.process.poll() is not None:
-                raise RuntimeError(f"poller run ended:\n{self._log.read_text()}")
-            else:
-                time.sleep(0.05)
+        self._base = self._base or self.base("/metrics")
         sums: dict[str, float] = {}
         with urllib.request.urlopen(self._base + "/metrics", timeout=30) as answer:
             for line in answer.read().decode().splitlines():

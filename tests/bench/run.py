@@ -37,6 +37,7 @@ SECTIONS = {
     "memory": "Memory",
     "drain": "A drain of 100,000 messages",
     "filters": "Filters",
+    "responsive": "Answers while the daemon runs at full load",
     "processes": "Handlers in processes",
 }
 MET = {None: "", True: "met", False: "MISSED"}
