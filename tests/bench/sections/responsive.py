@@ -63,7 +63,9 @@ def asked(running: Daemon, load: str, work: Work) -> list[Row]:
         started.append(command(control, "status", "--help"))
         shown.append(command(control, "status"))
     above = statistics.median(shown) - statistics.median(started)
-    rows.append(row(f"{load}: poller status, above its own start", above, "ms", goal=at_most(GOAL, "under 200 ms")))
+    rows.append(
+        row(f"{load}: poller status, above its own start", above, "ms", goal=at_most(GOAL, "under 200 ms"))
+    )
     return rows
 
 
