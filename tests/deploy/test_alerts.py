@@ -90,7 +90,7 @@ def test_it_says_what_to_do_about_what_it_names(name: str, trees: dict[str, Tree
     rule = RULES[name]
     assert rule["labels"] == {"severity": "critical" if name.removeprefix("Poller") in PAGES else "warning"}
     assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
-    assert rule["annotations"]["runbook_url"] == f"deploy/deploy/docs/operate.md#alert-{name.lower()}"
+    assert rule["annotations"]["runbook_url"] == f"deploy/docs/operate.md#alert-{name.lower()}"
     used = set(re.findall(r"\$labels\.(\w+)", str(rule["annotations"])))
     assert used & {"mapping", "instance"}
     _, fired = CASES.played(rule, trees)
