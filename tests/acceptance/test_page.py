@@ -2,10 +2,13 @@
 wrong.
 """
 
+import asyncio
 import os
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +30,7 @@ from poller.http.page import add_page_routes
 from poller.http.status import add_status_routes
 from poller.metrics import Metrics
 from poller.metrics_stats import NO_GAUGES, MappingStats
+from tests.acceptance import daemon as daemons
 from tests.acceptance.chromium import Browser, Tab, chromium, find_chromium
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.asyncio(loop_scope="module")]
@@ -277,3 +281,32 @@ async def test_where_a_token_is_wanted_the_page_asks_for_it(browser: Browser) ->
             assert all("401 (Unauthorized)" in one for one in tab.console)
     finally:
         await running.close()
+
+
+async def test_a_mapping_of_a_real_daemon_is_paused_and_resumed(
+    browser: Browser, embedded_aws: str, sqs_client: Callable[..., Any], tmp_path: Path
+) -> None:
+    """API-8, API-9: what is sent meanwhile waits."""
+    client = sqs_client(embedded_aws)
+    queue = daemons.make_queue(client, daemons.own("page"))
+    out = tmp_path / "out"
+    mapping = {"Name": "orders", "EventSourceArn": queue["arn"], "FunctionName": "python:handlers:handler"}
+    handlers = f"def handler(event, context):\n    open({str(out)!r}, 'a').write('called ')\n"
+    daemons.write(tmp_path, mapping, handlers=handlers, ControlApi={"Listen": "127.0.0.1:0"})
+    with daemons.running(tmp_path, daemons.environment(embedded_aws)) as running:
+        await asyncio.to_thread(running.ready)
+        found = re.search(r"http://127\.0\.0\.1:\d+/(?!\w)", running.output())
+        assert found is not None
+        async with browser.tab() as tab:
+            await tab.open(found.group())
+            await tab.until("document.querySelector('.pill')?.textContent === 'Enabled'")
+            await tab.evaluate("document.querySelector('.act button').click()")
+            await tab.until("document.querySelector('.pill').textContent === 'Disabled'")
+            assert await text(tab, "#worst") == "No mapping is in trouble."
+            daemons.send(client, queue["url"], ["one"])
+            await tab.until("document.querySelector('.act button').getAttribute('aria-disabled') === 'false'")
+            assert not out.exists()
+            await tab.evaluate("document.querySelector('.act button').click()")
+            await tab.until("document.querySelector('.pill').textContent === 'Enabled'")
+            await asyncio.to_thread(daemons.wait_for, out.exists, "the handler")
+            nothing_else(tab, found.group())
