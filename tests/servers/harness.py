@@ -106,6 +106,9 @@ DYNAMODB_LOCAL = Server(
 )
 
 
+# No server: programs that check files.
+DEPLOY_TOOLS = Server("deploy-tools", ())
+
 SERVERS: dict[str, Server] = {
     server.name: server for server in (EMBEDDED, MINISTACK, MOTO, ROTO, KINESIS_LOCAL, KINESALITE, DYNAMODB_LOCAL)
 }
