@@ -73,9 +73,11 @@ class Reading:
         return (one for one in tuple(self._service.coordinators.values()) if one.mapping.uuid not in book)
 
     def _all(self) -> Iterator[tuple[EventSourceMapping, Standing]]:
+        running = {one.mapping.uuid: one for one in tuple(self._service.coordinators.values())}
         for entry in self._book:
-            yield entry.mapping, entry.standing(self._stats(entry.mapping.uuid))
-        for coordinator in self._of_file():
+            coordinator = running.pop(entry.mapping.uuid, None)
+            yield entry.mapping, entry.standing(None if coordinator is None else coordinator.stats)
+        for coordinator in running.values():
             yield coordinator.mapping, standing_of(coordinator)
 
     def _stats(self, uuid: str) -> MappingStats | None:

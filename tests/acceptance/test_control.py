@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import boto3
 import pytest
@@ -169,7 +170,9 @@ def test_a_stream_loses_nothing_by_changes_under_load(
 
 
 def test_a_queue_loses_nothing_by_changes_under_load(embedded_aws: str, sqs_client: Any, folder: Path) -> None:
-    """API-7, API-8, API-14: every message is handled and deleted."""
+    """API-7, API-8, API-14, CFG-51: every message is handled and deleted; a reload is nothing to the mapping, and
+    brings none that would read the same queue for the same function.
+    """
     sqs = sqs_client(embedded_aws)
     queue = daemon.make_queue(sqs, daemon.own("load"))
     with daemon.running(folder, daemon.environment(embedded_aws)) as running, client(running) as told:
@@ -195,6 +198,20 @@ def test_a_queue_loses_nothing_by_changes_under_load(embedded_aws: str, sqs_clie
         found = told.get_event_source_mapping(UUID=uuid)
         assert not found.keys() & {"ScalingConfig", "FilterCriteria", "LastProcessingResult"}
 
+        def reloaded(action: str, *mappings: dict[str, Any]) -> dict[str, Any]:
+            streams.write(folder, *mappings, handlers=HANDLERS, ControlApi={"Listen": "127.0.0.1:0"})
+            running.signal(1)
+            lines = daemon.wait_for(
+                lambda: [one for one in running.lines() if one.get("action") == action], "the reload"
+            )
+            return dict(lines[0])
+
+        same = {"EventSourceArn": queue["arn"], "FunctionName": "python:handlers:other"}
+        assert uuid in reloaded("config_refused", same)["event"]
+        besides = {**same, "FunctionName": "python:handlers:work", "Name": "besides", "Enabled": False}
+        assert reloaded("config_reloaded", besides)["stopped"] == []
+        assert told.get_event_source_mapping(UUID=uuid) == {**found, "ResponseMetadata": ANY}
+
 
 def test_a_kill_in_the_middle_of_a_call_leaves_the_store_whole(
     embedded_aws: str, new_stream: Callable[..., streams.Stream], folder: Path
@@ -208,7 +225,6 @@ def test_a_kill_in_the_middle_of_a_call_leaves_the_store_whole(
         "StartingPosition": "TRIM_HORIZON",
     }
     texts = [f"first {number}" for number in range(20)]
-    stream.put(texts, "k")
 
     @contextmanager
     def killed_after(call: str, **request: Any) -> Iterator[Any]:
@@ -220,6 +236,7 @@ def test_a_kill_in_the_middle_of_a_call_leaves_the_store_whole(
 
     with killed_after("create_event_source_mapping", **fields):
         pass
+    stream.put(texts, "k")
     with killed_after("list_event_source_mappings") as told:
         (made,) = told.list_event_source_mappings()["EventSourceMappings"]
         assert settled(told, made["UUID"])[0]["EventSourceArn"] == stream.arn
@@ -237,7 +254,9 @@ def test_a_kill_in_the_middle_of_a_call_leaves_the_store_whole(
     with killed_after("delete_event_source_mapping", UUID=uuid) as told:
         settled(told, uuid)
         daemon.wait_for(lambda: "second" in streams.notes(folder), "the record from the time in between")
-        assert Counter(streams.notes(folder)) == Counter([*texts, "second"]), "it went on at its position"
+        seen_often = Counter(streams.notes(folder))
+        seen_often.pop("second")  # it may have been handled right before a kill, and is handled again then
+        assert seen_often == Counter(texts), "it went on at its position"
     with killed_after("list_event_source_mappings") as told:
         assert gone(told, uuid)
         daemon.wait_for(lambda: kept(folder) == ([], set()), "the end of the deletion")

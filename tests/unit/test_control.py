@@ -16,6 +16,7 @@ from poller.core.mapping import EventSourceMapping, parse_mapping
 from poller.core.model import JsonObject, SourceProblem
 from poller.errors import SourceError, StoreError
 from poller.ports import KeptMapping
+from poller.runtime.shutdown import stop_all
 from poller.settings import State
 from tests.unit.runtime.rig import turns, until
 from tests.unit.test_service import InMemory
@@ -24,6 +25,7 @@ ARN = "arn:aws:sqs:eu-west-1:123456789012:"
 QUEUE = {"EventSourceArn": ARN + "orders", "FunctionName": "python:tests.unit.test_control:nothing"}
 OTHER = "python:tests.unit.test_control:other"
 seen: list[str] = []
+let_go: dict[str, asyncio.Event] = {}
 
 
 async def nothing(event: Any, context: Any) -> None:
@@ -34,6 +36,13 @@ async def nothing(event: Any, context: Any) -> None:
 async def other(event: Any, context: Any) -> None:
     """Another."""
     seen.append("other")
+
+
+async def slow(event: Any, context: Any) -> None:
+    """One that works until it is let go."""
+    seen.append("begun")
+    await let_go["slow"].wait()
+    seen.append("done")
 
 
 class Controlled(InMemory):
@@ -62,6 +71,7 @@ class Looking:
         self.function = service.function
 
     async def queue(self, mapping: EventSourceMapping) -> Any:
+        await turns()  # as with every call to AWS, others come in between
         return await self._service._open(mapping)
 
 
@@ -174,6 +184,34 @@ async def test_a_mapping_that_is_made_disabled_does_not_poll() -> None:
         await until(lambda: service.find(made["UUID"]).mapping.batch_size == 8, "the last change")
         await turns()
         assert service.queue("orders").service.waiting == 0
+
+
+@pytest.mark.parametrize("update", [{"BatchSize": 7}, {"FunctionName": OTHER}, {"Enabled": False}])
+async def test_what_a_handler_works_on_is_finished_under_the_old_settings(
+    update: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """API-7, API-8, API-14: however long it takes; nothing is cut off, and nothing else runs meanwhile."""
+    seen.clear()
+    let_go["slow"] = asyncio.Event()
+    stopped = []
+
+    async def watched(coordinators: Any, timeout: float) -> None:
+        stopped.extend(one.in_flight for one in coordinators)
+        await stop_all(coordinators, timeout)
+
+    monkeypatch.setattr("poller.service.stop_all", watched)
+    async with controlled() as (service, control):
+        uuid = await created(service, control, FunctionName="python:tests.unit.test_control:slow")
+        service.queue("orders").send("x")
+        await until(lambda: "begun" in seen, "the handler")
+        changed = done(await control.update(uuid, update))
+        await turns()
+        assert (state(control, uuid), stopped, seen) == (changed["State"], [], ["begun"])
+        let_go["slow"].set()
+        await reached(service, control, uuid, "Disabled" if "Enabled" in update else "Enabled")
+        assert stopped == ([] if "Enabled" in update else [0])
+        assert seen == ["begun", "done"]
+        await until(lambda: not service.queue("orders").bodies(), "its deletion")
 
 
 async def test_while_a_change_is_under_way_there_is_no_other() -> None:
