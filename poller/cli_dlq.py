@@ -222,12 +222,10 @@ async def _redrive(
 @asynccontextmanager
 async def _opened(name: str | None, path: Path, queue: str | None) -> "AsyncIterator[tuple[Sources, list[_Dead]]]":
     """The dead-letter queues that are meant, at least one."""
-    from poller.config import load
     from poller.core.model import SourceKind
     from poller.errors import ConfigurationError
     from poller.operate.dlq import dead_letter_arn, queue_arn
-    from poller.operate.places import queue_mapping, settings_of
-    from poller.settings import environment
+    from poller.operate.places import loaded, queue_mapping, settings_of
     from poller.sources import opened_sources
 
     instead = "what it gave up is in its on-failure destination, for `poller replay`."
@@ -237,7 +235,7 @@ async def _opened(name: str | None, path: Path, queue: str | None) -> "AsyncIter
             dead, facts = await sources.queue_at(arn)
             yield sources, [_Dead(arn, dead, facts, None)]
         return
-    configuration = load(path, environment())
+    configuration = loaded(path)
     if name is not None:
         mappings = [queue_mapping(configuration, name, instead)]
     else:

@@ -73,14 +73,12 @@ async def _invoke(
     ack: bool,
     as_json: bool,
 ) -> bool:
-    from poller.config import load
     from poller.operate import trial
     from poller.operate.calling import opened_handler
-    from poller.operate.places import mapping_named
-    from poller.settings import environment
+    from poller.operate.places import loaded, mapping_named
     from poller.sources import opened_sources
 
-    configuration = load(path, environment())
+    configuration = loaded(path)
     mapping = mapping_named(configuration, name)
     trial.check_count(mapping, count)
     if mapping.stream is not None and ack:

@@ -97,14 +97,12 @@ async def _replay(
     as_json: bool,
 ) -> int:
     """The number of documents of which something is left."""
-    from poller.config import load
-    from poller.operate.places import mapping_named
+    from poller.operate.places import loaded, mapping_named
     from poller.operate.replay import Replay
     from poller.operate.shown import progress, replayed_line
-    from poller.settings import environment
     from poller.sources import opened_sources
 
-    configuration = load(path, environment())
+    configuration = loaded(path)
     if name is not None and mapping_named(configuration, name).stream is None:
         raise ConfigurationError(
             f"The mapping {name!r} reads a queue, which has no failure documents: its failures are in its"

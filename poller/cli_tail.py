@@ -60,14 +60,12 @@ async def _tail(
     as_json: bool,
 ) -> None:
     from poller.clock import SystemClock
-    from poller.config import load
     from poller.core.model import SourceKind
-    from poller.operate.places import bare_mapping, mapping_named, settings_of
+    from poller.operate.places import bare_mapping, loaded, mapping_named, settings_of
     from poller.operate.tail import Tail, event_record, line_of, parse_since
-    from poller.settings import environment
     from poller.sources import opened_sources
 
-    arn = source if source.startswith("arn:") else mapping_named(load(path, environment()), source).arn.text
+    arn = source if source.startswith("arn:") else mapping_named(loaded(path), source).arn.text
     mapping = bare_mapping(arn, patterns)
     if mapping.source is SourceKind.SQS:
         if not steal:

@@ -9,9 +9,17 @@ from poller.core.mapping import EventSourceMapping, Invalid, parse_mapping
 from poller.core.mapping_shapes import dotted
 from poller.core.model import SourceKind
 from poller.errors import ConfigurationError
+from poller.kept import with_kept
 from poller.settings import Settings, environment
 
 _NOBODY = "python:nobody:calls_this"  # a mapping must name a function; what only looks calls none
+
+
+def loaded(path: Path) -> Configuration:
+    """The file's mappings, and those that the control API has left beside them. Raises ConfigurationError,
+    StoreError.
+    """
+    return with_kept(load(path, environment()))
 
 
 def mapping_named(configuration: Configuration, name: str) -> EventSourceMapping:

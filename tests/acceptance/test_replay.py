@@ -85,10 +85,11 @@ def test_what_was_given_up_is_handled_again_and_only_then_forgotten(
     assert sum(one["left"] for one in told(dry)) == 6
     assert not events(tmp_path)
 
-    failing = daemon.poller("replay", cwd=tmp_path, env=env)
+    failing = daemon.poller("replay", "--json", cwd=tmp_path, env=env)
     assert failing.returncode == 1
-    assert "ValueError: broken" in failing.stdout
-    assert f"{count} left" in failing.stdout
+    assert {(one["fate"], one["done"], one["detail"]) for one in told(failing)} == {
+        ("left", 0, "ValueError: broken")
+    }
     assert daemon.counts(sqs, queue["url"]) == (count, 0, 0)
     events(tmp_path)
 
