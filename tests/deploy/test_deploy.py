@@ -211,6 +211,20 @@ def test_the_chart_renders_what_kubernetes_takes(helm: str, tmp_path: Path) -> N
     assert monitor["spec"]["endpoints"] == manifests()["ServiceMonitor"]["spec"]["endpoints"]
 
 
+def test_the_chart_asks_and_waits_as_the_manifests_do() -> None:
+    """By its text: helm is not everywhere."""
+    text = (CHART / "templates/deployment.yaml").read_text()
+    container = pod()["containers"][0]
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        asked = re.search(rf"{probe}:\n( +httpGet: .*\n(?: +\w+: \d+\n)+)", text)
+        assert asked is not None
+        assert yaml.safe_load(asked[1]) == container[probe]
+    (margin,) = re.findall(
+        r"terminationGracePeriodSeconds: {{ add \(int .Values.shutdownTimeoutSeconds\) (\d+) }}", text
+    )
+    assert int(margin) >= STOP_MARGIN
+
+
 def test_the_chart_checks_its_values() -> None:
     """What is in values.yaml is allowed; a wrong name, or what the chart decides itself, is not."""
     schema = json.loads((CHART / "values.schema.json").read_text())
