@@ -8,7 +8,7 @@ import contextlib
 import functools
 import os
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from botocore.loaders import JSONFileLoader
@@ -44,9 +44,23 @@ def _url_of(server: harness.Server, config: pytest.Config, *, required: bool = T
     try:
         return keeper.url_of(server, _keeper(config))
     except harness.ServerMissing as missing:
-        if required and os.environ.get("CI"):
-            pytest.fail(f"SERVER MISSING, and in CI it must be there: {missing}")
-        pytest.skip(f"SERVER MISSING, nothing was tested against it: {missing}")
+        _missing(missing, required=required)
+
+
+def _missing(missing: harness.ServerMissing, *, required: bool) -> NoReturn:
+    if required and os.environ.get("CI"):
+        pytest.fail(f"SERVER MISSING, and in CI it must be there: {missing}")
+    pytest.skip(f"SERVER MISSING, nothing was tested against it: {missing}")
+
+
+@pytest.fixture(scope="session")
+def aws_cli() -> list[str]:
+    """The command line of tests/servers/aws_cli.py."""
+    try:
+        home = harness.install(harness.AWS_CLI)
+    except harness.ServerMissing as missing:
+        _missing(missing, required=True)
+    return [part.format(home=home, here=harness.HERE) for part in harness.AWS_CLI.command]
 
 
 @pytest.fixture(scope="session", autouse=True)

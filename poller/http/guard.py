@@ -55,7 +55,7 @@ async def read_body(request: web.Request) -> bytes | Refused:
         return Refused(
             "RequestTimeoutException", 408, f"The body did not arrive within {BODY_DEADLINE:g} seconds."
         )
-    except (HttpProcessingError, web.RequestPayloadError):
+    except (HttpProcessingError, web.RequestPayloadError, ConnectionError):  # the last: nobody will hear it
         return Refused("SerializationException", 400, "The body is not what its headers say.")
 
 

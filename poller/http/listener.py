@@ -1,6 +1,8 @@
 """Where we listen: sockets, and the running application on one."""
 
 import errno
+import gc
+import itertools
 import logging
 import socket
 from collections.abc import Awaitable, Callable
@@ -16,7 +18,11 @@ from poller.http.address import Address
 ON_LOOPBACK: web.AppKey[bool] = web.AppKey("on_loopback", bool)
 """Set by `start_listener` before the application answers: whether only this machine can reach it."""
 
+_TIDY_EVERY = 64  # requests
+_TIDY_ALL_EVERY = 32 * _TIDY_EVERY
+
 Handle: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Make: TypeAlias = Callable[..., web.BaseRequest]
 
 _CLOSE_SECONDS = 2.0
 _IDLE_SECONDS = 75.0  # without a whole request: longer than between two scrapes; nobody keeps a socket for ever
@@ -63,7 +69,8 @@ async def start_listener(app: web.Application, address: Address, setting: str) -
     try:
         await runner.setup()
         assert runner.server is not None
-        runner.server.request_handler = _meeting_expectations(runner.server.request_handler)
+        runner.server.request_handler = _outermost(runner.server.request_handler)
+        runner.server.request_factory = _tidying(runner.server.request_factory)
         await web.SockSite(runner, bound).start()
     except BaseException:
         bound.close()
@@ -72,15 +79,32 @@ async def start_listener(app: web.Application, address: Address, setting: str) -
     return Running(Address(address.host, bound.getsockname()[1]), runner.cleanup)
 
 
-def _meeting_expectations(handle: Handle) -> Handle:
-    """aiohttp repeats an expectation that it knows not, and fails if it is no text; no middleware sees it."""
+def _outermost(handle: Handle) -> Handle:
+    """What must be so for every request, also for those that no route and so no middleware sees."""
 
     async def checked(request: web.BaseRequest) -> web.StreamResponse:
+        # aiohttp repeats an expectation that it does not know, and fails if that is no text
         if request.headers.get("Expect", "100-continue").lower() != "100-continue":
             return web.Response(status=417, text="The one expectation that is met here is 100-continue.\n")
         return await handle(request)
 
     return checked
+
+
+def _tidying(make_request: Make) -> Make:
+    """A connection is a circle of objects that holds what came over it, a quarter of a megabyte if somebody likes.
+    The collector counts objects, not bytes, and the daemon has it come seldom: so it is called here.
+    """
+    made = itertools.count(1)
+
+    def make(*parts: Any) -> web.BaseRequest:
+        number = next(made)
+        if number % _TIDY_EVERY == 0:
+            # what was at work when the younger were looked through has become one of the old, few as they are
+            gc.collect(2 if number % _TIDY_ALL_EVERY == 0 else 1)
+        return make_request(*parts)
+
+    return make
 
 
 def _bind(address: Address) -> socket.socket:

@@ -105,6 +105,9 @@ DYNAMODB_LOCAL = Server(
     probe="DynamoDB_20120810.ListTables",
 )
 
+# No server: the real aws command. aws_cli.py runs it.
+AWS_CLI = Server("awscli", ("{home}/bin/python", "{here}/aws_cli.py"))
+
 
 # No server: programs that check files.
 DEPLOY_TOOLS = Server("deploy-tools", ())

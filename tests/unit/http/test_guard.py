@@ -147,6 +147,17 @@ async def test_what_two_readers_could_read_differently_is_refused(request_text):
         assert await raw(url, request_text) == 400
 
 
+async def test_a_client_that_hangs_up_within_its_body_is_no_failure_of_ours(caplog):
+    async with served() as url:
+        _, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(b"POST /v1 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nx")
+        await writer.drain()
+        assert (await ask(url))[0] == 200  # it has seen the other by now
+        writer.transport.abort()
+        await ask(url)
+    assert caplog.records == []
+
+
 async def test_a_compressed_body_is_not_unpacked_for_anybody():
     """A kilobyte could become a gigabyte."""
     async with served() as url:

@@ -1,11 +1,15 @@
 """Sockets, and what is said when one cannot be had."""
 
+import asyncio
+import contextlib
 import errno
+import gc
 import socket
 
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 
 from poller.errors import ListenError
 from poller.http.address import Address
@@ -99,3 +103,59 @@ async def test_after_close_the_port_is_free():
         await again.close()
         assert again.address == running.address
         break
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"POST /nothing HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 100000\r\n\r\n"
+        + b"x" * 100_000,
+        b"POST /nothing HTTP/1.1 x\r\n\r\n" + b"x" * 100_000,
+        b"\x00" + b"x" * 100_000,
+    ],
+)
+async def test_what_came_over_connections_is_not_kept(request_bytes):
+    """Though the collector, which counts objects, would not come for long: thousands of them were a gigabyte."""
+    running = await start_listener(hello_app(), Address("127.0.0.1", 0), SETTING)
+    kept = []
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(130):
+            reader, writer = await asyncio.open_connection("127.0.0.1", running.address.port)
+            with contextlib.suppress(ConnectionError):
+                writer.write(request_bytes)
+                await reader.read()
+            writer.close()
+        kept = [one for one in gc.get_objects() if isinstance(one, RequestHandler)]
+    finally:
+        gc.enable()
+        await running.close()
+    assert 0 < len(kept) < 100
+
+
+async def test_bytes_that_are_no_http_are_not_told_in_the_log(caplog):
+    """Whoever sends them could fill it, and a key could be in them."""
+    running = await start_listener(hello_app(), Address("127.0.0.1", 0), SETTING)
+    try:
+        for sent in (b"\x16\x03\x01\r\n\r\n", b"GET / HTTP/1.1\r\nno colon\r\n\r\n", b"GET / HTTP/9 9\r\n\r\n"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", running.address.port)
+            writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" + sent)
+            assert b" 400 Bad Request\r\n" in await reader.read()
+            writer.close()
+    finally:
+        await running.close()
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("expect", ["\x80", "100-continue, x", "more"])
+async def test_what_is_expected_and_cannot_be_met_is_told(expect):
+    running = await start_listener(hello_app(), Address("127.0.0.1", 0), SETTING)
+    try:
+        for path in ("/", "/nothing"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", running.address.port)
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: a\r\nExpect: {expect}\r\n\r\n".encode("latin-1"))
+            assert b" 417 " in await reader.readuntil(b"\r\n")
+            writer.close()
+    finally:
+        await running.close()
