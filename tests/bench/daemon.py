@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +57,11 @@ class Daemon:
         *,
         mappings: int = 1,
         control: bool = False,
+        program: Sequence[str] = ("-m", "poller"),
         **fields: Any,
     ) -> None:
         """`source` is the end of the ARN, from the service on; `function` one of handlers.py. `control`: it has a
-        control listener, too.
+        control listener, too. `program` is what Python runs.
         """
         service, _, name = source.partition(":")
         mapping = {
@@ -87,7 +88,7 @@ class Daemon:
         self._log = folder / "log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "poller", "run"],
+                [sys.executable, *program, "run"],
                 cwd=folder,
                 env=ENV | dict(environment),
                 stdout=log,

@@ -39,6 +39,7 @@ SECTIONS = {
     "filters": "Filters",
     "responsive": "Answers while the daemon runs at full load",
     "processes": "Handlers in processes",
+    "metrics": "What counting and telling costs, SQS standard",
 }
 MET = {None: "", True: "met", False: "MISSED"}
 
