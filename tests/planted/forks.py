@@ -1,4 +1,5 @@
 """Mutants run in forks of a process that has all libraries loaded: a mutant costs its tests, and little more.
+Those that change functions only cost less still: warm.py.
 
 No file is changed: the changed module is brought by the import system, in the fork alone.
 """
@@ -20,12 +21,11 @@ from typing import TypeVar
 import hypothesis
 import pytest
 
-T = TypeVar("T")
-LEAST, FACTOR = 60.0, 20.0
-"""Seconds for the tests of a mutant, and how many times what the unchanged module takes: a loop without an end is
-noticed, a slow machine is not taken for one."""
+from tests.planted.warm import LOADED, OTHERWISE, try_all
 
-_LOADED = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"  # of libraries, before the fork
+T = TypeVar("T")
+LEAST = 300.0
+"""Seconds for the tests of a mutant: a loop without an end is noticed, a slow machine is not taken for one."""
 
 
 class Outcome(enum.Enum):
@@ -51,19 +51,50 @@ class Nest:
         """Each mutant (what it is known by, and its source) with its outcome. The unchanged module must pass."""
         if not mutants:
             return
-        source = self._path.read_text(encoding="utf-8")
-        started = time.monotonic()
-        status = os.waitstatus_to_exitcode(os.waitpid(self._fork(source, tests), 0)[1])
-        if status:
-            raise RuntimeError(f"{self._module} is not changed, and its tests fail: pytest ended with {status}")
-        patience = max(LEAST, FACTOR * (time.monotonic() - started))
+        others = []
+        for number, status in self._warm([source for _, source in mutants], tests, jobs):
+            if status == OTHERWISE:
+                others.append(mutants[number])
+            else:
+                yield mutants[number][0], _outcome(status)
+        yield from self._anew(others, tests, jobs)
+
+    def _warm(self, sources: Sequence[str], tests: Sequence[str], jobs: int) -> Iterator[tuple[int, int]]:
+        """Those that change functions only (warm.py); the others with OTHERWISE."""
+        told, tell = os.pipe()
+        process = os.fork()
+        if not process:
+            status = 99
+            try:
+                os.close(told)
+                os.setsid()
+                os.chdir(self._root)
+                _settle_hypothesis()
+                status = try_all(self._module, self._path, sources, tests, jobs, tell)
+            finally:
+                os._exit(status)
+        os.close(tell)
+        try:
+            with os.fdopen(told, encoding="ascii") as lines:
+                for line in lines:
+                    number, status = line.split()
+                    yield int(number), int(status)
+        finally:
+            _, ended = os.waitpid(process, 0)
+        if ended:
+            raise RuntimeError(f"{self._module} is not changed, and its tests fail: pytest ended with {ended}")
+
+    def _anew(
+        self, mutants: Sequence[tuple[T, str]], tests: Sequence[str], jobs: int
+    ) -> Iterator[tuple[T, Outcome]]:
+        """Those for which the module has to be loaded anew."""
         waiting = list(reversed(mutants))
         running: dict[int, tuple[T, float]] = {}
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:
                     known_by, changed = waiting.pop()
-                    running[self._fork(changed, tests)] = known_by, time.monotonic() + patience
+                    running[self._fork(changed, tests)] = known_by, time.monotonic() + LEAST
                 for process, (known_by, deadline) in list(running.items()):
                     done, status = os.waitpid(process, os.WNOHANG)
                     if done:
@@ -95,16 +126,7 @@ class Nest:
         for stream in (0, 1, 2):
             os.dup2(nowhere, stream)
         os.chdir(self._root)
-        # what fails needs not be made small, nor be remembered for others
-        hypothesis.settings.register_profile(
-            "mutants",
-            database=None,
-            derandomize=True,
-            phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
-            deadline=None,
-            suppress_health_check=[hypothesis.HealthCheck.too_slow],
-        )
-        hypothesis.settings.load_profile("mutants")
+        _settle_hypothesis()
         try:
             code = compile(source, str(self._path), "exec", dont_inherit=True)
         except (SyntaxError, ValueError):
@@ -114,7 +136,7 @@ class Nest:
             importlib.import_module(self._module)
         except BaseException:  # noqa: BLE001 - whatever it is, there is no module
             return 98
-        options = ["-x", "-q", "-p", "no:xdist", "-W", _LOADED, "--tb=no"]
+        options = ["-x", "-q", "-p", "no:xdist", "-W", LOADED, "--tb=no"]
         return int(pytest.main([*options, *tests]))
 
     def _end(self, process: int) -> None:
@@ -123,12 +145,27 @@ class Nest:
         os.waitpid(process, 0)
 
 
+def _settle_hypothesis() -> None:
+    """What fails needs not be made small, nor be remembered for others."""
+    hypothesis.settings.register_profile(
+        "mutants",
+        database=None,
+        derandomize=True,
+        phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
+        deadline=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+    hypothesis.settings.load_profile("mutants")
+
+
 def _outcome(status: int) -> Outcome:
     match status:
         case 0:
             return Outcome.SURVIVED
         case 98:
             return Outcome.UNUSABLE
+        case killed if killed < 0:
+            return Outcome.TIMED_OUT
         case _:
             return Outcome.KILLED
 

@@ -2,8 +2,8 @@
 
 FILE is the name of a file of the core, as `settle`; without any, those that decide most. Each mutant (what they
 are is in cosmic_mutations.py) runs against the file's own tests first; what they let pass, against all unit tests
-of the core. Printed are the shares of each file and every mutant that survives; survivors.py has those that were
-judged to be no other behaviour. Ends with 1 if another one survives.
+of the core that reach the file. Printed are the shares of each file and every mutant that survives; survivors.py has
+those that were judged to be no other behaviour. Ends with 1 if another one survives.
 """
 
 import argparse
@@ -16,10 +16,12 @@ import venv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Final
 
 from tests.planted.bug import ROOT
 from tests.planted.forks import Nest, Outcome, load_libraries
+from tests.planted.reach import reaching
 from tests.planted.survivors import JUDGED
 
 CORE: Final = ROOT / "poller" / "core"
@@ -102,11 +104,12 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("files", nargs="*", metavar="FILE", help="of poller/core; those that decide most")
     parser.add_argument("--jobs", type=int, default=2, help="mutants at once")
+    parser.add_argument("--sample", type=int, metavar="N", help="no more than N of a file, drawn by its name")
     chosen = parser.parse_args(arguments)
     install()
     load_libraries()
     started = time.monotonic()
-    counts = [measured(name.removesuffix(".py"), chosen.jobs) for name in chosen.files or DECIDING]
+    counts = [measured(name.removesuffix(".py"), chosen.jobs, chosen.sample) for name in chosen.files or DECIDING]
     total = Count("all")
     for count in counts:
         for field in ("own", "others", "in_time", "unusable", "judged", "survived"):
@@ -116,11 +119,13 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if total.survived else 0
 
 
-def measured(name: str, jobs: int) -> Count:
-    """All mutants of one file, tried."""
+def measured(name: str, jobs: int, sample: int | None) -> Count:
+    """The mutants of one file, or so many of them, tried."""
     path = CORE / f"{name}.py"
     own = tests_of(name)
     all_of_them = mutants(path)
+    if sample is not None and sample < len(all_of_them):
+        all_of_them = Random(name).sample(all_of_them, sample)
     count = Count(name)
     suspects = []
     nest = Nest(f"poller.core.{name}", path, ROOT)
@@ -134,12 +139,13 @@ def measured(name: str, jobs: int) -> Count:
                 count.unusable += 1
             case Outcome.SURVIVED:
                 suspects.append(mutant)
-    for mutant, outcome in nest.tried([(one, one.source) for one in suspects], ALL, jobs):
+    unknown = [mutant for mutant in suspects if (name, mutant.was, mutant.now) not in JUDGED]
+    count.judged = len(suspects) - len(unknown)
+    others = [test for test in reaching(f"poller.core.{name}", TESTS) if test not in own]
+    for mutant, outcome in nest.tried([(one, one.source) for one in unknown], others or own, jobs):
         if outcome is not Outcome.SURVIVED:
             count.others += 1
             print(f"only by others: {shown(name, mutant)}", flush=True)
-        elif (name, mutant.was, mutant.now) in JUDGED:
-            count.judged += 1
         else:
             count.survived += 1
             print(f"SURVIVED: {shown(name, mutant)}", flush=True)
