@@ -2,8 +2,8 @@
 
 FILE is the name of a file of the core, as `settle`; without any, those that decide most. Each mutant (what they
 are is in cosmic_mutations.py) runs against the file's own tests first; what they let pass, against all unit tests
-of the core that reach the file. Printed are the shares of each file and every mutant that survives; survivors.py has
-those that were judged to be no other behaviour. Ends with 1 if another one survives.
+of the core that reach the file. Printed are the shares of each file and every mutant that survives; survivors.py
+has those that were judged to be no other behaviour. Ends with 1 if another one survives.
 """
 
 import argparse
