@@ -5,6 +5,7 @@ is below is here: latency, the faults of faults.py, and a call that goes on alth
 """
 
 import asyncio
+from contextlib import nullcontext
 from email.utils import formatdate
 from random import Random
 from typing import TYPE_CHECKING, Any, Self
@@ -76,7 +77,10 @@ class SimHttp:
     async def post(self, head: bytes, payload: bytes, timeout: float, *, idempotent: bool) -> HttpResponse:
         start = head.index(_TARGET) + len(_TARGET)
         operation = head[start : head.index(b"\r", start)].decode().rpartition(".")[2]
-        status, body = await self._exchange(operation, orjson.loads(payload), timeout)
+        request = orjson.loads(payload)
+        source = self._world.sources.of_queue(request) if operation == "ReceiveMessage" else None
+        with nullcontext() if source is None else self._world.rules.asking(self._process, source, request):
+            status, body = await self._exchange(operation, request, timeout)
         return HttpResponse(status, {b"Date": self._world.aws.date()}, body)
 
     async def _exchange(self, operation: str, request: JsonObject, timeout: float) -> tuple[int, bytes]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from poller.core.model import BatchTrigger, FunctionError, InvocationResult, Succeeded
 from poller.core.payload import EVENT_LIMIT
-from tests.sim.judge import Call, Judge, Place, names_of
+from tests.sim.judge import Call, Place, names_of
+from tests.sim.limits import Limits
 from tests.sim.sources import Rec, Source
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ EDGE = 0.01  # seconds by which two readings of one clock may differ
 SLACK = 2.0  # seconds between reading a record and what the machine does about it, in calm weather
 
 
-class Batches(Judge):
+class Batches(Limits):
     """Told by the spy between drivers and dispatchers."""
 
     def begins(self, process: "Process", source: Source, work: Any) -> Call:
@@ -99,7 +100,10 @@ class Batches(Judge):
             self._in_key_order(source, rec, recs)
         self._follows(source, place, recs)
         self._parents_are_done(source, work.shard_id)
-        return Call(source, recs, place, final)
+        call = Call(source, recs, place, final)
+        if batch.call is not None:
+            self.window_begins(source, call, batch.call)
+        return call
 
     def _in_key_order(self, source: Source, rec: Rec, recs: list[Rec]) -> None:
         for other in source.records:
@@ -194,6 +198,7 @@ class Batches(Judge):
                     rec.alone -= len(call.recs) == 1
                 known.failed = list(call.recs)
                 return
+        self.window_ends(call, len(done))
         for rec in call.recs:
             if rec.name in done:
                 rec.settle("delivered")
@@ -211,7 +216,8 @@ class Batches(Judge):
         self, process: "Process", call: Call, names: list[str], retries: int | None, *, halved: bool
     ) -> None:
         # after a restart two batches that were halved may be formed as one again
-        key = (call.source, call.place and call.place[0], process.number if halved else 0, *names)
+        place = call.place and call.place[0]
+        key = (call.source, call.source.changes, place, process.number if halved else 0, *names)
         self._errors[key] += 1
         ends = (self.kills, self.power_failures, self.cut_offs)
         before = self._ends_then.setdefault(key, ends)

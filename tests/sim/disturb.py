@@ -4,7 +4,10 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from poller.core.mapping import EventSourceMapping
+from poller.core.mapping_changes import Changes
 from poller.core.model import MappingState, SourceKind
+from poller.errors import StoreError
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -102,6 +105,83 @@ async def change_lanes(world: "World") -> None:
     await world.start()
 
 
+async def change_settings(world: "World") -> None:
+    """A configuration read anew, or an update through the API: positions stay (API-7)."""
+    process, source = world.process, world.random.choice(world.sources.all)
+    old, new = source.mapping, _altered(world, source.mapping)
+    coordinator = process.coordinators[old.name]
+    world.rules.counts(coordinator.stats)
+    world.rules.cut_offs += 1  # the deadline of a stop may pass
+    source.changes += 1
+    world.rules.lanes_changed |= (
+        old.stream is not None and new.stream is not None and old.stream.lanes != new.stream.lanes
+    )
+    process.ending[old.name] = world.time
+    if world.random.random() < 0.5:
+        work = process.change(Changes((old,), (new,)))
+    else:
+        work = process.replace(old.uuid, new, MappingState.UPDATING)
+    changing = asyncio.ensure_future(work)
+    await asyncio.wait([changing], timeout=90.0)
+    # what is known must be written down first
+    excused = world.stores_failed or process.dead
+    world.rules.check(changing.done() or excused, f"the change of {old.name} never ends")
+    if not changing.done():
+        changing.cancel()
+        await asyncio.wait([changing])
+        await kill(world)
+
+
+async def remove(world: "World") -> None:
+    """The mapping goes, with its positions, and later another one comes for the same source (API-10)."""
+    process, source = world.process, world.random.choice(world.sources.all)
+    mapping = source.mapping
+    world.rules.counts(process.coordinators[mapping.name].stats)
+    world.rules.cut_offs += 1
+    process.ending[mapping.name] = world.time
+    world.rules.removing.add(mapping.uuid)
+    removed = False
+    for _ in range(5):
+        try:
+            await process.remove(mapping.uuid)
+        except StoreError:
+            await asyncio.sleep(1.0)
+        else:
+            removed = True
+            break
+    world.rules.removing.discard(mapping.uuid)
+    if not removed:
+        world.reached["not removed"] += 1
+        source.changes += 1  # its rows may be gone all the same
+        await kill(world)
+        return
+    left = world.rows.of(mapping.uuid) if mapping.stream is not None else {}
+    world.rules.check(not left, f"{list(left)} of {mapping.name} are left when it is removed")
+    source.removed()
+    await asyncio.sleep(world.random.choice([0.0, 3.0, 15.0]))
+    if not process.dead:
+        process.add(mapping)
+
+
+def _altered(world: "World", mapping: EventSourceMapping) -> EventSourceMapping:
+    """With other settings, of those that mean nothing for what has to become of a record."""
+    random, stream = world.random, mapping.stream
+    if stream is not None:
+        stream = replace(
+            stream,
+            bisect=random.random() < 0.5,
+            retries=random.choice([stream.retries, 0, 3]),
+            lanes=stream.lanes if stream.tumbling_window else random.choice([stream.lanes, 1, 4]),
+        )
+    return replace(
+        mapping,
+        batch_size=random.choice([1, 2, 4] if mapping.arn.fifo else [1, 2, 5, 10]),
+        window=0.0 if mapping.arn.fifo else random.choice([0.0, 1.0, 5.0]),
+        handler=replace(mapping.handler, concurrency=random.choice([1, 2, 8])),
+        stream=stream,
+    )
+
+
 DISTURBANCES = {
     "kill": (kill, 2),
     "struck": (strike, 3),
@@ -113,4 +193,6 @@ DISTURBANCES = {
     "suspend": (suspend, 2),
     "clock stepped": (step_clock, 1),
     "lanes changed": (change_lanes, 1),
+    "settings changed": (change_settings, 2),
+    "removed": (remove, 1),
 }

@@ -59,6 +59,10 @@ class SimFunction:
         names = source.names(event)
         world.rules.sees(source, request_id, names)
         await asyncio.sleep(TOO_LONG if random.random() < weather.slow / 3 else random.choice(DURATIONS))
+        if any(source.by_name[name].deadly for name in names) and not self._process.dead:
+            world.rules.kills_itself(source, names)
+            world.die()
+            await asyncio.sleep(TOO_LONG)  # nobody hears of it any more
         if random.random() < weather.error:
             raise Failed
         partial = source.mapping.report_batch_item_failures

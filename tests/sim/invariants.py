@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from tests.sim.process import Process
 
 
+HALVINGS = 7  # of a batch of a hundred
+
+
 class Rules(Batches):
     """The judge of one run."""
 
@@ -44,15 +47,20 @@ class Rules(Batches):
             shard = self._shard_of(source, request["ShardIterator"])
             half = (process, name, shard) in self._half_begun
             self._half_begun.discard((process, name, shard))
-            self.check(half or not self._late(process), f"{operation} after the end was asked for")
+            self.check(half or not self._late(process, name), f"{operation} after the end was asked for")
             self.check(half or name not in process.paused, f"{operation} while {name} is paused")
+            if not half:
+                self.within_budget(process, source, shard)
         elif operation == "ReceiveMessage":
-            self.check(not self._late(process), f"{operation} after the end was asked for")
+            self.check(not self._late(process, name), f"{operation} after the end was asked for")
             self.check(name not in process.paused, f"{operation} while {name} is paused")
+            self.permitted(process, source, request)
+            self.within_budget(process, source, None)
 
-    def _late(self, process: "Process") -> bool:
+    def _late(self, process: "Process", name: str) -> bool:
         """Whether it was told to stop; what was ordered in this very moment is on its way."""
-        return process.stopping_since is not None and process.stopping_since < self._world.time
+        since = process.ending.get(name, process.stopping_since)
+        return since is not None and since < self._world.time
 
     def does(self, process: "Process", service: str, operation: str, request: JsonObject) -> None:
         """Nothing is deleted that neither succeeded nor was filtered (SQS-20)."""
@@ -192,7 +200,38 @@ class Rules(Batches):
                 f"the position {lease.checkpoint} of {lease.key} has passed {rec.name}",
             )
 
+    def forgets(self, app: str) -> None:
+        """API-10: rows are forgotten with their mapping only."""
+        self.check(
+            app in self.removing, f"the rows of {self._world.sources.by_uuid[app].mapping.name} are forgotten"
+        )
+
     # --- processes ---
+
+    def left(self, process: "Process", source: Source) -> None:
+        """A mapping has ended in a process that may go on."""
+        self.running = [call for call in self.running if call.source is not source]
+        self._places = {key: place for key, place in self._places.items() if key[0] is not source}
+        for rec in source.records:
+            rec.received = None
+            rec.passable = source.mapping.stream is not None and self.may_be_passed(source, rec)
+            if (process, rec) in self._announced:
+                self._announced.discard((process, rec))
+                rec.announced += 1
+
+    def kills_itself(self, source: Source, names: list[str]) -> None:
+        """ERR-5: a record that ends the process each time does not do so for ever."""
+        stream = source.mapping.stream
+        for name in names:
+            rec = source.by_name[name]
+            rec.kills += rec.deadly
+            self._world.trace("deadly", name, rec.kills)
+            if stream is None or stream.retries is None or source.changes or self.lanes_changed:
+                continue  # a queue counts receives, and what is forgotten is not counted
+            # the first end of a process is free, and with bisect each end halves the batch
+            most = stream.retries + 2 + (HALVINGS if stream.bisect else 0)
+            most += self.power_failures + self.cut_offs + self._world.stores_failed
+            self.check(rec.kills <= most, f"{name} has ended {rec.kills} processes, with {stream.retries} retries")
 
     def died(self, process: "Process") -> None:
         """Its memory is gone."""

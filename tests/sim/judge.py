@@ -21,6 +21,9 @@ class Call:
     place: tuple[str, int] | None
     final: bool
     request_id: str = ""
+    window: tuple[Source, str | None, int] | None = None
+    count: int = 0
+    """What the state of its window said when it began."""
 
 
 @dataclass(eq=False)
@@ -44,12 +47,16 @@ class Judge:
         self.running: list[Call] = []
         self.kills = self.power_failures = self.cut_offs = 0
         self.lanes_changed = False
+        self.removing: set[str] = set()
+        """UUIDs of mappings that are being removed."""
         self._answers: dict[str, list[str]] = {}
         self._seen: dict[str, list[str]] = {}
         self._places: dict[tuple[Source, tuple[str, int] | None], Place] = {}
         self._receipts: dict[str, tuple[Rec, float]] = {}
         self._errors: Counter[tuple[Any, ...]] = Counter()
         self._ends_then: dict[tuple[Any, ...], tuple[int, int, int]] = {}
+        self._asking: dict[tuple[Process, Source], list[int]] = {}
+        self._sums: dict[tuple[Source, str | None, int], Any] = {}
         self._full_until: dict[Source, float] = {}
         self._documents: dict[str, list[Rec]] = {}
         self._announced: set[tuple[Process, Rec]] = set()
@@ -61,7 +68,7 @@ class Judge:
 
     def may_be_passed(self, source: Source, rec: Rec) -> bool:
         """Resolved, or given up where nobody is told: without a destination nobody can see it from outside."""
-        if not rec.owed:
+        if not rec.owed or rec.passable:
             return True
         stream = source.mapping.stream
         return stream is not None and stream.destination is None and self.exhausted(source.mapping, rec)

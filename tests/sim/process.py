@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
 
+from poller.core.budget import ByteBudget
 from poller.core.mapping import EventSourceMapping
-from poller.core.model import Instant, InvocationResult
+from poller.core.model import Instant, InvocationResult, MappingState
 from poller.errors import DestinationError
 from poller.ports import Destination, FailureDocument, Handler, LeaseStore
+from poller.runtime.coordinator import Coordinator
 from poller.runtime.shutdown import stop_now
 from poller.runtime.solitude import Solitude, Turn
 from poller.runtime.stream_coordinator import Opened
@@ -88,6 +90,22 @@ class WatchedSolitude(Solitude):
         super().leave(turn)
 
 
+class WatchedBudget(ByteBudget):
+    """Knows since when it is full."""
+
+    full_since: float | None = None
+
+    def take(self, size: int) -> None:
+        super().take(size)
+        if self.full_since is None and not self.has_room:
+            self.full_since = asyncio.get_running_loop().time()
+
+    def give_back(self, size: int) -> None:
+        super().give_back(size)
+        if self.has_room:
+            self.full_since = None
+
+
 class Spy:
     """Between a driver and its dispatcher: every batch that is invoked, and what it came to, in that order."""
 
@@ -133,9 +151,12 @@ class Process(Service):
         self.number = number
         self.dead = False
         self.stopping_since: float | None = None
+        self.ending: dict[str, float] = {}
+        """Since when single mappings are to end, by their names."""
         self.paused: set[str] = set()
         self.side = SimSide()  # type: ignore[assignment]
         self.solitude = self._solitude = WatchedSolitude()
+        self.budget = self._budget = WatchedBudget(world.memory)
         self._random.seed(world.random.getrandbits(32))
         self._worker = f"worker-{number}"
 
@@ -147,13 +168,22 @@ class Process(Service):
     async def begin(self) -> None:
         await self.__aenter__()
         for source in self.world.sources.all:
-            self.launch(source)
+            self.add(source.mapping)
 
-    def launch(self, source: Source) -> None:
-        target = SimFunction(self, source) if source.python else None
-        coordinator = self.add(source.mapping, target)
+    def add(
+        self, mapping: EventSourceMapping, target: object = None, begins: MappingState = MappingState.CREATING
+    ) -> Coordinator:
+        source = self.world.sources.by_uuid[mapping.uuid]
+        source.mapping = mapping
+        self.ending.pop(mapping.name, None)
+        coordinator = super().add(mapping, SimFunction(self, source) if source.python else None, begins)
         source.state = lambda: coordinator.stats.state
         coordinator._dispatch = Spy(self, source, coordinator._dispatch)  # type: ignore[attr-defined]
+        return coordinator
+
+    async def _forget(self, coordinator: Coordinator) -> None:
+        await super()._forget(coordinator)
+        self.world.rules.left(self, self.world.sources.by_uuid[coordinator.mapping.uuid])
 
     async def kill(self) -> None:
         self.count()

@@ -48,6 +48,13 @@ class Rec:
     alone: int = 0
     received: float | None = None
     trimmed: bool = False
+    deadly: bool = False
+    """Whether it ends the process that tries it; `kills` is how many it has ended."""
+    kills: int = 0
+    passable: bool = False
+    """Whether a mapping with other settings may have given it up, and nobody was to be told."""
+    past: bool = False
+    """Whether a mapping that was removed since had to do with it, and its successor, at LATEST, has not."""
     announced: int = 0
     """Attempts that a row told of and that then never began, because the process ended in between."""
 
@@ -75,6 +82,24 @@ class Source:
     by_name: dict[str, Rec] = field(default_factory=dict)
     newest: dict[str, int] = field(default_factory=dict)
     by_shard: dict[str, list[Rec]] = field(default_factory=dict)
+    changes: int = 0
+    """How often its mapping was changed or removed: attempts are counted anew from then on."""
+
+    @property
+    def bounded(self) -> bool:
+        """Whether somebody gives up what always fails."""
+        return self.redrives or (self.mapping.stream is not None and self.mapping.stream.retries is not None)
+
+    def removed(self) -> None:
+        """Its mapping is gone, with its positions; the next one starts over (API-10)."""
+        self.changes += 1
+        stream = self.mapping.stream
+        if stream is not None and stream.position.kind == "LATEST":
+            self.promised = False
+            self.state = None
+            for rec in self.records:
+                rec.settle("left behind")
+                rec.past = True
 
     @property
     def kind(self) -> SourceKind:
@@ -93,7 +118,7 @@ class Source:
             return self.aws.kinesis.streams[self.mapping.arn.name]
         return self.aws.dynamodb.all_streams[self.mapping.arn.text]
 
-    def put(self, *, poison: float = 0.0, key: int | None = None) -> Rec:
+    def put(self, *, poison: float = 0.0, deadly: float = 0.0, key: int | None = None) -> Rec:
         random = self.random
         # groups are worth little while they hold one message each
         keys = 2 if self.mapping.arn.fifo else KEYS
@@ -102,6 +127,7 @@ class Source:
         now = self.aws.clock.now()
         matches = not self.mapping.filters or random.random() < 0.7
         rec = Rec(f"{word}:{number}", word, number, now, matches, random.random() < poison)
+        rec.deadly = self.bounded and random.random() < deadly
         self._send(rec)
         if not self._promised(rec):
             rec.settle("before the start")

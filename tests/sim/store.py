@@ -122,5 +122,8 @@ class SimStore:
         return done
 
     async def forget(self, app: str) -> None:
+        lost = await self._meddle(None)
+        self._world.rules.forgets(app)
         await self._rows.forget(app)
         self._rows.sync()
+        self._lost(lost)

@@ -62,7 +62,7 @@ async def _rest(world: "World") -> None:
         if world.time > until:
             world.rules.check(False, f"never comes to rest: {what}")
             world.look()
-        await asyncio.sleep(1.0)
+        await world.pass_time(1.0)  # a record may end the process
     world.look()
 
 
@@ -85,7 +85,7 @@ def _missing(world: "World", source: Source) -> str:
             continue  # it ended before the start, or everybody knows that it is done
         if ended and row.checkpoint != "SHARD_END":
             return f"{key} has ended and is at {row.checkpoint}"
-        if not ended and recs and not recs[-1].trimmed and recs[-1].fate != "before the start":
+        if not ended and recs and not (recs[-1].trimmed or recs[-1].past or recs[-1].fate == "before the start"):
             last = recs[-1].sequence
             if not row.checkpoint.isdecimal() or int(row.checkpoint) != last:
                 return f"{key} is at {row.checkpoint}, not at {last}"

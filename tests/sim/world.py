@@ -47,6 +47,9 @@ class World:
         self.stores_failed = bool(self.weather.store)
         self.lasting = self.random.random() < 0.8
         self.poison = self.random.choice([0.0, 0.0, 0.1, 0.3])
+        # attempts that nobody remembers never end
+        self.deadly = self.random.choice([0.0, 0.0, 0.0, 0.1]) if self.lasting else 0.0
+        self.memory = self.random.choice([2_500_000, 256 * 1024 * 1024])
         self.shards_left = 3
         self.process: Process
         self.aws: Aws
@@ -75,6 +78,12 @@ class World:
         if self._events == self._strike_at:
             self.process.dead = True  # at this very instant: nothing that it does from here on has an effect
             self._struck.set()
+
+    def die(self) -> None:
+        """The process ends itself, by what one of its functions does."""
+        self.process.dead = True
+        self.reached["killed by a record"] += 1
+        self._struck.set()
 
     def strike(self) -> None:
         """kill -9 in the middle of something: at one of the next events, whichever it is."""
@@ -134,7 +143,7 @@ class World:
             raise Broken("; ".join(self.rules.broken[:3]))
 
     def put(self) -> None:
-        self.random.choice(self.sources.all).put(poison=self.poison)
+        self.random.choice(self.sources.all).put(poison=self.poison, deadly=self.deadly)
 
     def heal(self) -> None:
         """No more trouble; what is poison stays so where somebody gives it up in the end."""
@@ -142,11 +151,10 @@ class World:
         self.rows.down = False
         self._strike_at = None
         for source in self.sources.all:
-            stream = source.mapping.stream
-            if source.redrives or (stream is not None and stream.retries is not None):
+            if source.bounded:
                 continue
             for rec in source.records:
-                rec.poison = False
+                rec.poison = rec.deadly = False
 
 
 def run(seed: int, steps: int = STEPS) -> World:
