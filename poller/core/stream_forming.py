@@ -82,7 +82,8 @@ class Forming:
         if head is None or sequence_value(cut.records[0].sequence) < sequence_value(head.first):
             return batch
         lane.head = None
-        return _inherited(batch, head)
+        # what a smaller BatchSize makes of it are other batches, and none of them has been tried (ERR-22)
+        return _inherited(batch, head) if head.count <= self._mapping.batch_size else batch
 
     def _around(self, call: WindowCall | None) -> int:
         return self._overhead if call is None else event_overhead(call, self._mapping, self._shard_id)

@@ -78,9 +78,16 @@ class Limits(Judge):
         if since is None or self._world.time - since < MOMENT:
             return
         self._world.reached["full budget"] += 1
-        gauges: Any = process.coordinators[source.mapping.name].gauges()
+        coordinator: Any = process.coordinators[source.mapping.name]
         if shard is None:
-            self.check(not gauges.buffered_bytes, "a queue that holds messages receives into a full budget")
+            since = coordinator.gauges().oldest_pending_since
+            held = since is not None and self._world.time - since > MOMENT
+            self.check(not held, f"{source.mapping.name} holds messages and receives into a full budget")
+        elif (
+            process.number == 1 and not source.changes
+        ):  # else it may have to form a batch anew, whatever it takes
+            held = coordinator._shards.gauges()[shard].buffered_bytes
+            self.check(not held, f"{shard} holds {held} bytes and reads into a full budget")
 
     def window_begins(self, source: Source, call: Call, told: Any) -> None:
         """TMB-2, TMB-3: `told` is the WindowCall of the batch that begins."""

@@ -49,7 +49,7 @@ class World:
         self.poison = self.random.choice([0.0, 0.0, 0.1, 0.3])
         # attempts that nobody remembers never end
         self.deadly = self.random.choice([0.0, 0.0, 0.0, 0.1]) if self.lasting else 0.0
-        self.memory = self.random.choice([2_500_000, 256 * 1024 * 1024])
+        self.memory = self.random.choice([1_500, 2_500_000, 256 * 1024 * 1024])
         self.shards_left = 3
         self.process: Process
         self.aws: Aws

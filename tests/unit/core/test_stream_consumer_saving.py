@@ -288,12 +288,16 @@ def test_what_stands_before_a_failing_batch() -> None:
 
 
 def test_a_smaller_batch_size_after_a_restart() -> None:
-    """BAT-1, BAT-6: the first part has the attempts."""
-    head = Head(0, "1", "4", 4, 1, 0, None, running=False)
+    """BAT-1, ERR-22: its batches are others, with attempts of their own. Who makes it smaller to get at the record
+    that fails must not have the good ones before it given up.
+    """
+    head = Head(0, "1", "4", 4, 3, 2, 1.0, running=True)
     rig = Rig(progress=Progress(after("0"), (head,), lanes=1), retries=2, batch_size=3)
     rig.bring(*wires(1, 2, 3, 4))
     assert rig.running == [[1, 2, 3]]
-    assert rig.runs[0].batch.attempts == 1
+    batch = rig.runs[0].batch
+    assert (batch.attempts, batch.interrupted, batch.failed_at) == (0, 0, None)
+    assert rig.discarded == []
     rig.end()
     assert rig.running == [[4]]
     assert rig.runs[0].batch.attempts == 0
