@@ -19,7 +19,7 @@ COMMON = frozenset(
         "released: failed", "released: stop", "deleted", "delete failed", "visibility lapsed",
         "heartbeat: success",
         "record: delivered", "record: filtered", "record: documented", "record: given up", "record: dead letter",
-        "record: lost to retention",
+        "record: lost to retention", "killed by a record", "full budget",
     }
 )  # fmt: skip
 """Met within a hundred seeds."""
@@ -28,7 +28,7 @@ RARE = frozenset(
     {
         "discard: age", "retry: timeout", "trimmed", "merge", "document: RecordAgeExceeded", "document refused",
         "record: dropped", "gap: trimmed", "heartbeat: error", "trigger: bytes", "drained", "stopped",
-        "final invocation of a window", "released: group_blocked",
+        "final invocation of a window", "released: group_blocked", "record: left behind",
     }
 )  # fmt: skip
 """Met within two thousand."""

@@ -19,8 +19,8 @@ from tests.sim.disturb import DISTURBANCES
 from tests.sim.faults import Weather, any_weather
 from tests.sim.invariants import Rules
 from tests.sim.loop import simulate
+from tests.sim.mappings import Sources
 from tests.sim.process import Process, SimClock
-from tests.sim.sources import Sources
 from tests.sim.store import Rows
 from tests.sim.verdict import end_well
 
