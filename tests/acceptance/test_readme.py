@@ -101,7 +101,7 @@ def test_the_pasted_example_does_what_the_readme_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize("row", re.findall(r"^\| `poller (.*?)` \|", README, re.MULTILINE))
 def test_the_table_of_commands_has_exactly_their_options(row: str) -> None:
     name, *_ = row.split()
-    shown = set(re.findall(r"(?<=\[)-{1,2}[a-z]+", row))
+    shown = set(re.findall(r"(?<=[\[ ])-{1,2}[a-z][a-z-]*", row))
     options = {
         word
         for parameter in commands.commands[name].params
