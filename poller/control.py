@@ -10,7 +10,8 @@ therefore run code as the daemon does: that is why it is for the loopback only, 
 
 import asyncio
 import logging
-from collections.abc import Collection, Coroutine, Mapping
+from collections.abc import AsyncIterator, Collection, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Final
 from uuid import uuid4
@@ -88,9 +89,29 @@ class Control(Reading):
         await self._work.close()
 
     @property
-    def mappings(self) -> tuple[EventSourceMapping, ...]:
-        """Those of the API, as they run or shall run."""
-        return tuple(entry.mapping for entry in self._book)
+    def uuids(self) -> frozenset[str]:
+        """Those of the API's mappings."""
+        return frozenset(entry.mapping.uuid for entry in self._book)
+
+    @asynccontextmanager
+    async def room_for(self, coming: Sequence[EventSourceMapping]) -> AsyncIterator[None]:
+        """While the block puts these mappings of the file where they belong, none comes through the API that could
+        not live beside them. Raises ConfigurationError where one does: whoever runs stays (CFG-51).
+        """
+        async with self._changing:
+            there = [mapping for entry in self._book if not self._at_rest(entry) for mapping in entry.mappings]
+            clashes = [(mapping, find_conflict(mapping, there)) for mapping in coming]
+            if wrong := [f"{mapping.name}: {clash.detail}" for mapping, clash in clashes if clash is not None]:
+                raise ConfigurationError("\n".join(wrong))
+            self._coming = tuple(coming)
+        try:
+            yield
+        finally:
+            self._coming = ()
+
+    def _at_rest(self, entry: Entry) -> bool:
+        """Whether it is held and nothing of it runs, as beside a mapping of the file that is the same."""
+        return bool(entry.held) and entry.state is None and self._service.coordinator(entry.mapping.uuid) is None
 
     async def _take_up(self, draft: Draft, modified: float) -> None:
         """What the file has goes first: a mapping of the API that would read the same source for the same function
@@ -255,9 +276,12 @@ class Control(Reading):
             draft = retagged(entry.kept, tags, without)
             if isinstance(draft, Refused):
                 return draft
+            if (no := await self._save(replace(entry, kept=draft))) is not None:
+                return no
+            entry = self._book[uuid]  # a change may have come to its end meanwhile
             shown = replace(entry.mapping, tags=draft.mapping.tags)
-            no = await self._keep(replace(entry, kept=draft, mapping=shown))
-        return no or Done(204, {})
+            self._book.put(replace(entry, kept=draft, mapping=shown))
+        return Done(204, {})
 
     async def _switch(self, name: str, *, enabled: bool) -> Answer:
         for entry in self._book:
@@ -295,11 +319,15 @@ class Control(Reading):
 
     async def _keep(self, entry: Entry) -> Refused | None:
         """First the store, then what is told; why neither."""
+        if (no := await self._save(entry)) is None:
+            self._book.put(entry)
+        return no
+
+    async def _save(self, entry: Entry) -> Refused | None:
         try:
             await (await self._service.opened_store()).save(entry.row)
         except StoreError as error:
             return refused("ServiceException", str(error))
-        self._book.put(entry)
         return None
 
     async def _changeable(self, uuid: str) -> Entry | Refused:

@@ -45,6 +45,12 @@ class Entry:
         return stats.state
 
     @property
+    def mappings(self) -> tuple[EventSourceMapping, ...]:
+        """What it is and shall be; two while a change is under way."""
+        kept = self.kept.mapping
+        return (kept,) if self.mapping is kept else (kept, self.mapping)
+
+    @property
     def row(self) -> KeptMapping:
         """For the store."""
         return KeptMapping(
@@ -63,6 +69,9 @@ class Book:
 
     def __contains__(self, uuid: object) -> bool:
         return uuid in self._entries
+
+    def __getitem__(self, uuid: str) -> Entry:
+        return self._entries[uuid]
 
     def get(self, uuid: str) -> Entry | None:
         """None for one that is not the API's."""

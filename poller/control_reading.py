@@ -24,6 +24,8 @@ class Reading:
         self._service = service
         self._account = account
         self._book = Book()
+        self._coming: tuple[EventSourceMapping, ...] = ()
+        """Of the file, on the way by a reload."""
         self._away = "The daemon is starting, and does not know all of its mappings yet: try again in a moment."
         """Why nothing can be told now, which is not the same as that there is no such mapping; empty: it can."""
 
@@ -62,11 +64,10 @@ class Reading:
         """What there is or will be beside this one, of the API and of the file."""
         for entry in self._book:
             if entry.kept.mapping.uuid != uuid:
-                yield entry.kept.mapping
-                if entry.mapping is not entry.kept.mapping:
-                    yield entry.mapping  # it runs on for a while
+                yield from entry.mappings
         for coordinator in self._of_file():
             yield coordinator.mapping
+        yield from self._coming
 
     def _of_file(self) -> Iterator[Coordinator]:
         book = self._book

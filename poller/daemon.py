@@ -156,7 +156,7 @@ async def _work(
     raises the problem that makes going on pointless.
     """
     wanted = asyncio.create_task(stop.wanted.wait())
-    first = asyncio.create_task(service.first_problem({mapping.uuid for mapping in control.mappings}))
+    first = asyncio.create_task(service.first_problem(control.uuids))
     try:
         look = {wanted, first}
         if not (await asyncio.wait(look, timeout=START_PATIENCE, return_when=asyncio.FIRST_COMPLETED))[0]:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import fields, replace
 from types import FrameType
@@ -19,9 +19,7 @@ from poller.check import check_start
 from poller.clock import Clock, SystemClock
 from poller.config import Configuration, load
 from poller.control import Control
-from poller.core.mapping import EventSourceMapping
 from poller.core.mapping_changes import Changes, find_changes
-from poller.core.mapping_conflicts import find_conflict
 from poller.errors import ConfigurationError, PollerError
 from poller.metrics_stats import CallOutcome
 from poller.notify import Notify
@@ -52,7 +50,7 @@ class Reload:
         configuration: Configuration,
         service: Service,
         notify: Notify,
-        control: Control | None = None,
+        control: Control,
         clock: Clock | None = None,
     ) -> None:
         self.wanted = asyncio.Event()
@@ -97,14 +95,13 @@ class Reload:
 
     async def _run(self) -> None:
         new = load(self._file, environment())
-        others = () if self._control is None else self._control.mappings
-        elsewhere = {mapping.uuid for mapping in others}
+        elsewhere = self._control.uuids
         running = [one.mapping for one in self._service.coordinators.values()]
         changes = find_changes([one for one in running if one.uuid not in elsewhere], new.mappings)
-        _stand_alone(new, others)
-        await self._look(new, changes)
-        self._apply(new.settings)
-        await self._service.change(changes)
+        async with self._control.room_for(new.mappings):
+            await self._look(new, changes)
+            self._apply(new.settings)
+            await self._service.change(changes)
         self._service.metrics.process.config_reloads[CallOutcome.SUCCESS] += 1
         _log.info(
             f"configuration reloaded: {_told(changes)}",
@@ -145,13 +142,6 @@ class Reload:
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         self._loop.call_soon_threadsafe(self.wanted.set)
-
-
-def _stand_alone(new: Configuration, others: Sequence[EventSourceMapping]) -> None:
-    """CFG-51: whoever runs stays. Raises ConfigurationError."""
-    clashes = [(mapping, find_conflict(mapping, others)) for mapping in new.mappings]
-    if wrong := [f"{mapping.name}: {clash.detail}" for mapping, clash in clashes if clash is not None]:
-        raise ConfigurationError("\n".join(wrong))
 
 
 def _told(changes: Changes) -> str:

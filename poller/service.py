@@ -202,6 +202,7 @@ class Service:
     async def first_problem(self, besides: Collection[str] = ()) -> PollerError | None:
         """Waits for the first look at every handler and source; the reason to give up at once, if there is one.
         Mappings with the UUIDs `besides` are none, however they are: nobody can mend them in a process that ends.
+        Nor does a source end that process while there are such mappings, which it would take along.
 
         An unusable handler is one, and so is the answer of a source that it does not exist or may not be used,
         when all sources answer so. One that is only out of reach may be back in a moment.
@@ -214,7 +215,7 @@ class Service:
                 return problem
             if problem is not None and problem.problem not in TRANSIENT:
                 definite.append(problem)
-        if not definite or len(definite) < len(problems):
+        if not definite or besides or len(definite) < len(problems):
             return None
         missing = [problem for problem in definite if problem.problem is SourceProblem.MISSING]
         return (missing or definite)[0]

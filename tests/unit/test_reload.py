@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from poller.config import Configuration
+from poller.control import Control
 from poller.notify import Notify
 from poller.reload import Reload
 from poller.service import Service
@@ -25,7 +26,8 @@ def test_a_signal_that_comes_too_late_does_no_harm() -> None:
 
     async def life() -> None:
         service = Service()
-        reload = Reload(Configuration(Settings(), ()), service, Notify(None, service.metrics))
+        control = Control(service)
+        reload = Reload(Configuration(Settings(), ()), service, Notify(None, service.metrics), control)
         async with reload.installed():
             signal.raise_signal(signal.SIGHUP)
             await reload.wanted.wait()

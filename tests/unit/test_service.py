@@ -417,6 +417,16 @@ async def test_which_problem_ends_a_daemon_at_its_start(problems: Any, found: An
     assert await first_problem(*problems) is found
 
 
+@pytest.mark.parametrize(("problem", "found"), [(MISSING, None), (BAD, BAD)])
+async def test_a_source_of_the_file_does_not_end_what_the_api_has_made(problem: Any, found: Any):
+    """CFG-40, API-16: those mappings would never run again because of a queue that was deleted."""
+    async with InMemory() as service:
+        for name, first in (("file", problem), ("api", None)):
+            service.add(mapping_of(name), nothing).first_attempt.set_result(first)
+        assert await service.first_problem({service.coordinators["api"].mapping.uuid}) is found
+        await service.while_time_passes(service.stop())
+
+
 # --- AWS ---
 
 
