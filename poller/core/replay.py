@@ -5,6 +5,7 @@ business; what an invocation came to is judged where it always is, in stream_set
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -19,6 +20,8 @@ _INFOS: Final = {"KinesisBatchInfo": SourceKind.KINESIS, "DDBStreamBatchInfo": S
 _SEQUENCE_KEYS: Final = {SourceKind.KINESIS: ("kinesis", "sequenceNumber"),
                          SourceKind.DYNAMODB: ("dynamodb", "SequenceNumber")}  # fmt: skip
 _DEEPEST: Final = 4  # envelopes within envelopes: SNS to SQS is one
+_LONGEST: Final = 129  # digits of a sequence number: what Kinesis allows
+_BLANK: Final = re.compile(r"\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +81,13 @@ def documents_in(text: str) -> Iterator[object]:
     Raises ValueError, one sentence, at the first place that is no JSON.
     """
     reader, at = json.JSONDecoder(), 0
-    while (at := len(text) - len(text[at:].lstrip())) < len(text):
+    while (at := _next_value(text, at)) < len(text):
         try:
             value, at = reader.raw_decode(text, at)
         except (ValueError, RecursionError):
             line = text.count("\n", 0, at) + 1
             raise ValueError(f"line {line} begins something that is not JSON") from None
-        yield from _contained(value)
+        yield from _contained(value, 0)
 
 
 def choose_mapping(
@@ -122,7 +125,7 @@ def find_records(
     A document has the two ends of a batch and its number of records, and between the ends there may be others:
     of other lanes (STR-40), and those that the filter took out (DST-14). So it is the lane of the ends that
     counts, and the number must come out right. With `whole` all that pass the filter are taken, whatever their
-    lane and number.
+    lane and number; what these cannot be all of is a problem too.
     """
     assert mapping.stream is not None, "documents are of streams"
     first, last = sequence_value(failed.first), sequence_value(failed.last)
@@ -130,14 +133,17 @@ def find_records(
     fitting = tuple(record for record in within if passes(record))
     there = {record.sequence: record for record in within}
     gone = [end for end in (failed.first, failed.last) if end not in there]
+    ends = {failed.first, failed.last}
     if whole:
-        return Found(fitting, _trimmed(len(within), failed) if gone else "")
+        if gone:
+            return Found(fitting, _trimmed(len(within), failed))
+        missing = len(fitting) < failed.count or not ends <= {record.sequence for record in fitting}
+        return Found(fitting, _filtered(len(fitting), failed) if missing else "")
     if gone:
         return Found((), _trimmed(len(within), failed))
     lane = there[failed.last].lane
     batch = tuple(record for record in fitting if record.lane == lane)
-    ends = {record.sequence for record in batch} >= {failed.first, failed.last}
-    if len(batch) == failed.count and ends:
+    if len(batch) == failed.count and ends <= {record.sequence for record in batch}:
         return Found(batch)
     return Found(
         (),
@@ -149,8 +155,15 @@ def find_records(
 
 
 def payload_records(failed: FailedBatch) -> tuple[Record, ...] | str:
-    """The records of a payload, each as the function had it; or why they cannot be told apart."""
+    """The records of a payload, each as the function had it; or why it cannot be replayed."""
     assert failed.event is not None, "only what S3 has"
+    if "window" in failed.event and not _is_final(failed.event):
+        return (
+            "it is of the middle of a tumbling window, and nobody would take the state that the function returns:"
+            " give the payload to `poller invoke --event`, which shows it"
+        )
+    if failed.count and len(failed.event["Records"]) != failed.count:
+        return f"its payload has {len(failed.event['Records'])} records, and it tells of {failed.count}"
     outer, inner = _SEQUENCE_KEYS[failed.kind]
     records: list[Record] = []
     for offset, shown in enumerate(failed.event["Records"]):
@@ -171,8 +184,7 @@ def batch_of(failed: FailedBatch, records: tuple[Record, ...]) -> StreamBatch:
     """What the ladder of stream_settle.py judges."""
     call = None
     if failed.event is not None and "window" in failed.event:
-        final = failed.event.get("isFinalInvokeForWindow") is True
-        call = WindowCall(0, 0, {}, final=final)
+        call = WindowCall(0, 0, {}, final=_is_final(failed.event))
     return plain_batch(records, call)
 
 
@@ -242,11 +254,16 @@ def _enveloped(value: object) -> object | None:
     return None
 
 
-def _contained(value: object) -> Iterator[object]:
+def _next_value(text: str, at: int) -> int:
+    blank = _BLANK.match(text, at)
+    return blank.end() if blank else at
+
+
+def _contained(value: object, depth: int) -> Iterator[object]:
     match value:
-        case list():
+        case list() if depth < _DEEPEST:
             for one in value:
-                yield from _contained(one)
+                yield from _contained(one, depth + 1)
         case {"Messages": list(messages)}:
             yield from messages
         case {"Records": list(records)}:
@@ -262,7 +279,7 @@ def _failed_batch(document: JsonObject, info: JsonObject, kind: SourceKind) -> F
     if not all(isinstance(text, str) and text for text in texts):
         return "this failure document names no stream or no shard"
     first, last, count = (info.get(key) for key in ("startSequenceNumber", "endSequenceNumber", "batchSize"))
-    numbered = all(isinstance(one, str) and one.isascii() and one.isdecimal() for one in (first, last))
+    numbered = all(_is_sequence(one) for one in (first, last))
     if first is None and last is None:
         first = last = ""
         count = 0
@@ -285,6 +302,14 @@ def _failed_batch(document: JsonObject, info: JsonObject, kind: SourceKind) -> F
     )
 
 
+def _is_sequence(value: object) -> bool:
+    return isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= _LONGEST
+
+
+def _is_final(event: JsonObject) -> bool:
+    return event.get("isFinalInvokeForWindow") is True
+
+
 def _event(payload: Any) -> JsonObject | None:
     """The event that a payload is the text of."""
     try:
@@ -292,6 +317,13 @@ def _event(payload: Any) -> JsonObject | None:
     except (TypeError, ValueError, RecursionError):
         return None
     return event if isinstance(event, dict) and isinstance(event.get("Records"), list) else None
+
+
+def _filtered(passing: int, failed: FailedBatch) -> str:
+    return (
+        f"the mapping's filter lets {passing} records of the range through, and not all of the {failed.count} that"
+        " the document tells of"
+    )
 
 
 def _trimmed(there: int, failed: FailedBatch) -> str:

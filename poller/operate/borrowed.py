@@ -9,6 +9,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
+from tenacity import retry, retry_if_exception, stop_after_attempt
+from tenacity.wait import wait_random_exponential
+
 from poller.core.model import JsonObject, SourceProblem
 from poller.errors import SourceError
 from poller.ports import QueueSource
@@ -21,16 +24,18 @@ WAIT: Final = 1
 
 TEN: Final = 10  # the most that one call takes
 _DEADLINE: Final = 10.0  # seconds of a receive, its wait included
-_KNOWN_ONLY: Final = 3  # receives in a row that brought nothing new: the rest is held by somebody
+_LONGEST: Final = 43_200  # seconds: SQS hides nothing for more than 12 hours
+_PASSING: Final = frozenset({SourceProblem.THROTTLED, SourceProblem.SERVER, SourceProblem.UNREACHABLE})
+_TRIES: Final = 4
 
 
 class Borrowed:
     """What we hold of one queue. Each message is told once, however often the queue brings it."""
 
     def __init__(self, queue: QueueSource, visibility: int) -> None:
-        """Messages are hidden from others for `visibility` seconds at a time."""
+        """Messages are hidden from others for `visibility` seconds at first, for longer when that is too short."""
         self._queue = queue
-        self._visibility = visibility
+        self.visibility = visibility
         self._receipts: dict[str, str] = {}
         self._seen: set[str] = set()
 
@@ -38,20 +43,30 @@ class Borrowed:
         """At most ten messages in wire form that were not told before; none when there are no more.
 
         A receive under way is waited for even when this is cancelled: SQS may have handed out its messages.
+        Known ones come back when their time is over, maybe before those that nobody has seen, so they are hidden
+        for longer then: only a queue that shows nothing else for long has nothing else. Raises SourceError.
         """
-        for _ in range(_KNOWN_ONLY):
-            wires, _ = await undisturbed(self._receive(min(maximum, TEN)))
-            fresh = [wire for wire in wires if wire["MessageId"] not in self._seen]
-            self._seen.update(wire["MessageId"] for wire in fresh)
-            if fresh or not wires:
-                return fresh
+        known = 0
+        while wires := await undisturbed(self._receive(min(maximum, TEN))):
+            fresh = {wire["MessageId"]: wire for wire in wires if wire["MessageId"] not in self._seen}
+            self._seen.update(fresh)
+            known += len(wires)
+            if fresh or known > 2 * len(self._seen):
+                return list(fresh.values())
+            self.visibility = min(2 * self.visibility, _LONGEST)
         return []
 
-    async def _receive(self, maximum: int) -> tuple[list[JsonObject], int]:
-        wires, size = await self._queue.receive(maximum, WAIT, self._visibility, _DEADLINE)
+    @retry(
+        retry=retry_if_exception(lambda error: isinstance(error, SourceError) and error.problem in _PASSING),
+        stop=stop_after_attempt(_TRIES),
+        wait=wait_random_exponential(multiplier=0.2, max=3),
+        reraise=True,
+    )
+    async def _receive(self, maximum: int) -> list[JsonObject]:
+        wires, _ = await self._queue.receive(maximum, WAIT, self.visibility, _DEADLINE)
         usable = [wire for wire in wires if _usable(wire)]
         self._receipts |= {wire["MessageId"]: wire["ReceiptHandle"] for wire in usable}
-        return usable, size
+        return usable
 
     def leave(self, identifier: str) -> None:
         """This one shall not be told, as if it had been already."""
@@ -94,20 +109,21 @@ async def borrowing(queue: QueueSource, visibility: int, tell: Tell) -> AsyncIte
     try:
         yield borrowed
     finally:
-        await undisturbed(_end(borrowed, visibility, tell))
+        await undisturbed(_end(borrowed, tell))
 
 
-async def _end(borrowed: Borrowed, visibility: int, tell: Tell) -> None:
+async def _end(borrowed: Borrowed, tell: Tell) -> None:
     try:
         late = await borrowed.give_back()
         why = "their receipts are too old"
-    except (
-        SourceError
-    ) as error:  # sqs:ChangeMessageVisibility is a permission that a mapping does not need (IAM-1)
+    except SourceError as error:  # sqs:ChangeMessageVisibility: a mapping does without that permission (IAM-1)
         late, why = -1, str(error)
     if late:
         count = "Messages" if late < 0 else f"{late} message{'s' * (late != 1)}"
-        tell(f"{count} could not be given back at once, and will be visible again within {visibility} s: {why}")
+        tell(
+            f"{count} could not be given back at once, and will be visible again within {borrowed.visibility} s:"
+            f" {why}"
+        )
 
 
 async def undisturbed(work: Coroutine[Any, Any, T]) -> T:

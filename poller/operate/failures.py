@@ -4,12 +4,16 @@ A document goes away only when its records are done; what is left of it stays, o
 """
 
 from collections.abc import AsyncIterator, Iterable
-from typing import Protocol
+from typing import Final, Protocol
 
-from poller.core.model import JsonObject
+from poller.core.model import JsonObject, SourceProblem
 from poller.core.payload import serialise
+from poller.errors import SourceError
 from poller.operate.borrowed import Borrowed, lost
 from poller.ports import FailureBucket, SendingQueue
+
+_GONE: Final = "NoSuchKey"  # whoever removed it meanwhile has replayed it
+_OF_THE_OBJECT: Final = frozenset({SourceProblem.DENIED, SourceProblem.REFUSED})  # another key, an archive
 
 
 class Document(Protocol):
@@ -17,6 +21,7 @@ class Document(Protocol):
 
     name: str
     value: object
+    """What stands there; the SourceError if it alone cannot be read."""
 
     async def hold(self, seconds: int) -> None:
         """Nobody else shall work on it for so long."""
@@ -93,14 +98,22 @@ class BucketPlace:
         after = ""
         while keys := await self._bucket.keys(self._prefix, after):
             for key in keys:
-                yield _Stored(self._bucket, key, await self._bucket.get(key))
+                try:
+                    body: object = await self._bucket.get(key)
+                except SourceError as error:
+                    if error.code == _GONE:
+                        continue
+                    if error.problem not in _OF_THE_OBJECT:
+                        raise
+                    body = error
+                yield _Stored(self._bucket, key, body)
             after = keys[-1]
 
 
 class _Stored:
-    def __init__(self, bucket: FailureBucket, key: str, body: bytes) -> None:
+    def __init__(self, bucket: FailureBucket, key: str, body: object) -> None:
         self.name = key
-        self.value: object = body
+        self.value = body
         self._bucket = bucket
 
     async def hold(self, seconds: int) -> None:

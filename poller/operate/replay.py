@@ -30,7 +30,7 @@ from poller.core.replay import (
     shortened,
 )
 from poller.core.stream_settle import Ack, Rest, settle_stream
-from poller.errors import PollerError
+from poller.errors import PollerError, SourceError
 from poller.operate.borrowed import undisturbed
 from poller.operate.calling import Call, opened_handler, told
 from poller.operate.failures import Document, FailurePlace
@@ -112,7 +112,8 @@ class Replay:
             yield await self._document(document)
 
     async def _document(self, document: Document) -> Replayed:
-        failed = read_failure(document.value)
+        value = document.value
+        failed = str(value) if isinstance(value, SourceError) else read_failure(value)
         if isinstance(failed, str):
             return Replayed(document.name, "left", None, None, 0, 0, failed)
         mapping = choose_mapping(self._mappings, failed, self._name)
@@ -165,7 +166,10 @@ class Replay:
         left, why = records, ""
         try:
             left, why = await self._invoked(document, failed, mapping, records, call)
-            fate = await undisturbed(self._settled(document, failed, records, left, complete=not problem))
+            if why and left == records:
+                fate: Fate = "left"
+            else:
+                fate = await undisturbed(self._settled(document, failed, left, complete=not problem))
         except PollerError as error:
             fate, why = "left", "; ".join(filter(None, (why, f"the document stays: {error}")))
         detail = "; ".join(filter(None, (why, problem)))
@@ -179,8 +183,9 @@ class Replay:
         records: tuple[Record, ...],
         call: Call,
     ) -> tuple[tuple[Record, ...], str]:
-        """The records that are left, and why. What a partial response leaves is tried once more by itself, as long
-        as it gets shorter (PBR-22).
+        """The records that are left, and why; without a reason all went well, also for a window's end, which has
+        no records. What a partial response leaves is tried once more by itself, as long as it gets shorter
+        (PBR-22).
         """
         batches = [records]
         if failed.event is None and self._whole:
@@ -206,14 +211,11 @@ class Replay:
         self,
         document: Document,
         failed: FailedBatch,
-        records: tuple[Record, ...],
         left: tuple[Record, ...],
         *,
         complete: bool,
     ) -> Fate:
         """`complete`: the records were all that the document tells of. Of others it goes on telling."""
-        if left == records and records:
-            return "left"
         if not complete:
             return "partly done"
         if not left:

@@ -94,7 +94,8 @@ def test_a_document_is_known_in_every_envelope(wrap: Any) -> None:
     "value",
     [
         "{", "[]", "null", {}, {"KinesisBatchInfo": {}}, b"\xff", 7,
-        document("x"), document("10", ""), document(count=0), document(count="3"), document(count=True),
+        document("x"), document("10", ""), document("9" * 5000), document(count=0),
+        document(count="3"), document(count=True),
         document(payload="{}"), document(payload=7), document(payload='{"Records": 3}'),
     ],
 )  # fmt: skip
@@ -111,6 +112,7 @@ def test_a_file_has_one_value_after_the_other() -> None:
     assert values == [{"a": 1}, {"Body": "1"}, {"Body": "2"}, {"Sns": {"Message": "3"}}, 4, 5]
     with pytest.raises(ValueError, match="line 2 begins"):
         list(documents_in("{}\n}"))
+    assert len(list(documents_in("[" * 500 + "]" * 500))) == 1
 
 
 def test_the_mapping_is_that_of_the_stream_and_of_several_that_of_the_function() -> None:
@@ -134,9 +136,18 @@ def test_between_the_ends_only_the_lane_and_what_passes_counts() -> None:
     assert not batch.problem
     whole = found(read, lanes, failed(), whole=True)
     assert [record.sequence for record in whole.records] == ["10", "11", "12", "14"]
+    assert not whole.problem
     changed = found(records("before", "a", "b", "a", "out", "a", "a", first=9), mapping(), failed())
     assert not changed.records
     assert "--whole-range (4 records)" in changed.problem
+
+
+@pytest.mark.parametrize("keys", [("a", "out", "out", "out", "a"), ("a", "b", "b", "b", "out")])
+def test_a_whole_range_that_the_filter_takes_from_is_not_all_of_the_document(keys: tuple[str, ...]) -> None:
+    """DST-14: a document's records have passed the filter, so another filter than then has taken some of them."""
+    whole = found(records(*keys), mapping(), failed(), whole=True)
+    assert len(whole.records) == sum(key != "out" for key in keys)
+    assert "not all of the 3" in whole.problem
 
 
 @pytest.mark.parametrize("there", [slice(1, 5), slice(0, 4), slice(2, 3), slice(0, 0)])
@@ -157,7 +168,8 @@ def test_the_event_is_the_daemons_and_the_payloads() -> None:
     event = event_of(failed(), mapping(), read)
     assert [one["kinesis"]["partitionKey"] for one in event["Records"]] == ["a", "b"]
     payload = {"Records": event["Records"], "window": {"start": "s"}, "state": {"n": 2**70}}
-    stored = failed(payload=json.dumps(payload))
+    payload["isFinalInvokeForWindow"] = True
+    stored = failed(count=2, payload=json.dumps(payload))
     again = payload_records(stored)
     assert not isinstance(again, str)
     assert [one.sequence for one in again] == ["10", "11"]
@@ -165,7 +177,7 @@ def test_the_event_is_the_daemons_and_the_payloads() -> None:
     rest = event_of(stored, mapping(), again[1:])
     rest["Records"][0].clear()
     assert event_of(stored, mapping(), again[1:])["Records"] == event["Records"][1:]
-    assert "no sequence number" in str(payload_records(failed(payload='{"Records": [{}]}')))
+    assert "no sequence number" in str(payload_records(failed(count=1, payload='{"Records": [{}]}')))
 
 
 def test_a_shorter_document_tells_the_rest_only() -> None:
