@@ -43,13 +43,13 @@ ALSO: Final = {
     "filter_pattern": ("test_filter.py",),
     "mapping_rules": ("test_queue_rules.py", "test_stream_rules.py"),
     "mapping_streams": ("test_stream_rules.py",),
+    "budget": ("test_queue_consumer_polling.py", "test_stream_consumer_reading.py"),
+    "permits": ("test_queue_consumer_polling.py", "test_queue_consumer_ending.py"),
     "response": ("test_stream_response.py",),
     "stream_forming": ("test_stream_consumer_saving.py", "test_stream_consumer_windows.py"),
     "stream_lane": ("test_stream_consumer_saving.py", "test_stream_consumer_failing.py"),
 }
 """What tests a file beside its own test_<name>*.py."""
-
-ALL: Final = (str(TESTS),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ def tests_of(name: str) -> tuple[str, ...]:
     """The tests that are a file's own."""
     found = set(TESTS.glob(f"test_{name}_*.py")) if name.endswith("consumer") else set()
     found |= {TESTS / f"test_{name}.py"} | {TESTS / other for other in ALSO.get(name, ())}
-    return tuple(sorted(str(path) for path in found if path.exists())) or ALL
+    return tuple(sorted(str(path) for path in found if path.exists())) or reaching(f"poller.core.{name}", TESTS)
 
 
 def mutants(path: Path) -> list[Mutant]:
