@@ -228,9 +228,10 @@ class Rules(Batches):
             self._world.trace("deadly", name, rec.kills)
             if stream is None or stream.retries is None or source.changes or self.lanes_changed:
                 continue  # a queue counts receives, and what is forgotten is not counted
-            # the first end of a process is free, and with bisect each end halves the batch
-            most = stream.retries + 2 + (HALVINGS if stream.bisect else 0)
-            most += self.power_failures + self.cut_offs + self._world.stores_failed
+            # the first end of a process is free, with bisect each end halves the batch, and what is written of
+            # attempts does not outlast a power failure
+            most = (stream.retries + 2 + (HALVINGS if stream.bisect else 0)) * (1 + self.power_failures)
+            most += self.cut_offs + self._world.stores_failed
             self.check(rec.kills <= most, f"{name} has ended {rec.kills} processes, with {stream.retries} retries")
 
     def died(self, process: "Process") -> None:
