@@ -196,6 +196,7 @@ class Batches(Limits):
                 for rec in call.recs:
                     rec.begun -= 1
                     rec.alone -= len(call.recs) == 1
+                    self._announced.add((process, rec))  # its row does not know yet that it was not reached
                 known.failed = list(call.recs)
                 return
         self.window_ends(call, len(done))

@@ -173,12 +173,13 @@ class Rules(Batches):
             self.check(lease.start == found.start, f"{lease.key}: {lease.checkpoint} is resolved a second time")
         self._row_is_true(app, lease)
         source = self._world.sources.by_uuid[app]
-        for head in json.loads(lease.progress)["heads"] if lease.progress else ():
-            if head["running"] and head["first"]:
-                first, last = int(head["first"]), int(head["last"])
-                recs = [rec for rec in source.by_shard.get(lease.key, ()) if first <= rec.sequence <= last]
-                running = {rec for call in self.running for rec in call.recs}
-                self._announced.update((process, rec) for rec in recs if rec not in running)
+        running = {rec for call in self.running for rec in call.recs}
+        heads = json.loads(lease.progress)["heads"] if lease.progress else ()
+        told = [(int(head["first"]), int(head["last"])) for head in heads if head["running"] and head["first"]]
+        for rec in source.by_shard.get(lease.key, ()):
+            self._announced.discard((process, rec))
+            if rec not in running and any(first <= rec.sequence <= last for first, last in told):
+                self._announced.add((process, rec))
 
     def _row_is_true(self, app: str, lease: Lease) -> None:
         source = self._world.sources.by_uuid[app]
@@ -201,10 +202,10 @@ class Rules(Batches):
             )
 
     def forgets(self, app: str) -> None:
-        """API-10: rows are forgotten with their mapping only."""
-        self.check(
-            app in self.removing, f"the rows of {self._world.sources.by_uuid[app].mapping.name} are forgotten"
-        )
+        """API-10: rows are forgotten with their mapping only, and with them what its windows carried on."""
+        source = self._world.sources.by_uuid[app]
+        self.check(app in self.removing, f"the rows of {source.mapping.name} are forgotten")
+        self._sums = {key: sums for key, sums in self._sums.items() if key[0] is not source}
 
     # --- processes ---
 

@@ -91,7 +91,7 @@ class Source:
             self.state = None
             for rec in self.records:
                 rec.settle("left behind")
-                rec.past = True
+                rec.past, rec.deadly = True, False  # it may come again, when nobody waits for it any more
 
     @property
     def kind(self) -> SourceKind:
@@ -123,6 +123,7 @@ class Source:
         self._send(rec)
         if not self._promised(rec):
             rec.settle("before the start")
+            rec.deadly = False
         elif not matches:
             rec.settle("filtered")
         self.records.append(rec)
