@@ -138,7 +138,7 @@ async def _look(name: str | None, path: Path, queue: str | None, most: int) -> "
                 "visible": one.facts.visible,
                 "in_flight": one.facts.in_flight,
                 "delayed": one.facts.delayed,
-                "note": why or None,
+                "note": f"{why}. Counts only." if why else None,
                 "messages": [],
             }
             if most and not why:
@@ -152,11 +152,14 @@ async def _look(name: str | None, path: Path, queue: str | None, most: int) -> "
 async def _find(identifier: str, name: str | None, path: Path, queue: str | None) -> "JsonObject":
     from poller.errors import ConfigurationError
     from poller.operate.borrowed import borrowing
-    from poller.operate.dlq import MOST_LOOKED_AT, VISIBILITY, peek, whole_message
+    from poller.operate.dlq import MOST_LOOKED_AT, VISIBILITY, peek, refuse_to_peek, whole_message
 
     looked = 0
     async with _opened(name, path, queue) as (_, dead):
         for one in dead:
+            if why := refuse_to_peek(one.arn, one.facts):
+                tell(f"{why}. It is not looked at.")
+                continue
             async with borrowing(one.queue, VISIBILITY, tell) as borrowed:
                 async for wire in peek(borrowed, MOST_LOOKED_AT):
                     looked += 1
@@ -182,9 +185,11 @@ async def _redrive(
 ) -> int:
     from poller.core.filter import make_filter
     from poller.core.model import SourceKind
+    from poller.errors import ConfigurationError
     from poller.operate.borrowed import borrowing
-    from poller.operate.dlq import VISIBILITY, Redrive, check_target, queue_arn
+    from poller.operate.dlq import VISIBILITY, refuse_to_peek
     from poller.operate.places import bare_mapping
+    from poller.operate.redrive import Redrive, unseen
     from poller.operate.shown import progress, redriven_lines
 
     if queue is None and name is None:
@@ -195,12 +200,11 @@ async def _redrive(
         wanted = None
         if patterns:
             wanted = make_filter(bare_mapping(one.arn.text, patterns, "--queue").filters, SourceKind.SQS)
-        if to is not None:
-            target = queue_arn(to, "--to")
-        else:
-            assert one.mapping is not None, "there is one without --to"
-            target = one.mapping.arn
-        check_target(one.arn, target)
+        target = _target(one, to)
+        if (why := refuse_to_peek(one.arn, one.facts)) and dry:
+            raise ConfigurationError(f"{why}: there is no dry run for it.")
+        if why:
+            tell(f"{why}: those that stay come one nearer to that.")
         sending, _ = await sources.queue_at(target)
         source = None if to is not None else target.text
         console = Console(stderr=True)
@@ -216,7 +220,23 @@ async def _redrive(
                 else:
                     for line in redriven_lines(work.counts, target.text, dry=dry):
                         click.echo(line)
+        if most is None and (rest := unseen(work.counts, one.facts, one.arn)):
+            tell(rest)
         return 1 if work.counts.problems or work.counts.held_back else 0
+
+
+def _target(one: _Dead, to: str | None) -> "SourceArn":
+    """Where its messages go: to the queue that the user says, else back to the mapping's."""
+    from poller.operate.dlq import queue_arn
+    from poller.operate.redrive import check_target
+
+    if to is not None:
+        target = queue_arn(to, "--to")
+    else:
+        assert one.mapping is not None, "there is one without --to"
+        target = one.mapping.arn
+    check_target(one.arn, target)
+    return target
 
 
 @asynccontextmanager

@@ -191,7 +191,7 @@ async def _place(
 
 
 def _file_place(file: IO[str]) -> "FailurePlace":
-    from poller.core.replay import documents_in
+    from poller.core.failed_batch import documents_in
     from poller.operate.failures import FilePlace
 
     try:

@@ -17,7 +17,7 @@ class Fate(Word):
     FOREIGN = "foreign"
     """It failed in another queue, of which this one is the dead-letter queue too."""
     HELD_BACK = "held_back"
-    """An earlier one of its FIFO group could not be sent."""
+    """An earlier one of its FIFO group stays."""
 
 
 def came_from(wire: JsonObject) -> str | None:
@@ -25,6 +25,12 @@ def came_from(wire: JsonObject) -> str | None:
     attributes = wire.get("Attributes")
     told = attributes.get("DeadLetterQueueSourceArn") if isinstance(attributes, dict) else None
     return told if isinstance(told, str) else None
+
+
+def group_of(wire: JsonObject) -> str:
+    """Its FIFO group; messages without one are one group."""
+    attributes = wire.get("Attributes")
+    return str(attributes.get("MessageGroupId") or "") if isinstance(attributes, dict) else ""
 
 
 def message_to_send(wire: JsonObject, *, fifo: bool) -> JsonObject:

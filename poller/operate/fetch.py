@@ -5,11 +5,11 @@ from random import Random
 from typing import Final
 
 from poller.clock import SystemClock
+from poller.core.failed_batch import FailedBatch
 from poller.core.mapping import EventSourceMapping
 from poller.core.model import SourceProblem
 from poller.core.pace import Pace
 from poller.core.records import Position, PositionKind, Record, sequence_value
-from poller.core.replay import FailedBatch
 from poller.core.stream_payload import make_records
 from poller.errors import SourceError
 from poller.ports import StreamSource

@@ -13,12 +13,12 @@ from random import Random
 from typing import Final, Literal
 
 from poller.clock import SystemClock
+from poller.core.failed_batch import FailedBatch, read_failure
 from poller.core.filter import make_filter
 from poller.core.mapping import EventSourceMapping
 from poller.core.model import JsonObject
 from poller.core.records import Record
 from poller.core.replay import (
-    FailedBatch,
     batch_of,
     choose_mapping,
     event_of,
@@ -26,7 +26,6 @@ from poller.core.replay import (
     in_batches,
     once,
     payload_records,
-    read_failure,
     shortened,
 )
 from poller.core.stream_settle import Ack, Rest, settle_stream

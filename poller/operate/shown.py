@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from poller.core.model import JsonObject
-from poller.operate.dlq import Redriven
+from poller.operate.redrive import Redriven
 from poller.operate.replay import Replayed
 from poller.operate.tail import printable
 

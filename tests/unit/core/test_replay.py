@@ -6,17 +6,15 @@ from typing import Any
 
 import pytest
 
+from poller.core.failed_batch import FailedBatch, documents_in, read_failure
 from poller.core.mapping import EventSourceMapping, Invalid, parse_mapping
 from poller.core.records import Record
 from poller.core.replay import (
-    FailedBatch,
     choose_mapping,
-    documents_in,
     event_of,
     find_records,
     in_batches,
     payload_records,
-    read_failure,
     shortened,
 )
 from poller.core.stream_payload import make_records
