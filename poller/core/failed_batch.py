@@ -1,4 +1,4 @@
-"""A failure document read again: as failure_document.py has written it, or AWS, in any envelope and in any state."""
+"""A failure document read again: as failure_document.py wrote it, or AWS, in any envelope and any state."""
 
 import json
 import re
