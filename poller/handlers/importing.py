@@ -28,7 +28,9 @@ def import_target(target: str, form: str = "python") -> Any:
         except AttributeError as error:
             text = f"{form}:{target}: {path} has no {part!r}{_meant(part, value)}."
             raise ConfigurationError(text) from error
-        except (Exception, SystemExit) as error:  # a module may compute its attributes
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a module may compute its attributes
             raise _broken(f"{form}:{target}", name, error) from error
         path = f"{path}.{part}"
     return value
@@ -52,7 +54,9 @@ def _import_module(name: str, target: str) -> Any:
             f"{target}: there is no module {missing!r}{within}; start poller in the folder that holds it,"
             " or put that folder on PYTHONPATH."
         ) from error
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:  # of whoever waits for it
+        raise
+    except BaseException as error:
         raise _broken(target, name, error) from error
 
 

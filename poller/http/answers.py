@@ -6,6 +6,7 @@ host name, so what listens on the loopback answers to the loopback's names only.
 
 import ipaddress
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
@@ -17,6 +18,7 @@ from poller.http.listener import ON_LOOPBACK
 
 _log = logging.getLogger("poller")
 
+_HOST = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[^:\[\]@]*))(?::[0-9]*)?")
 _LONGEST_NAME = 140  # characters of a name that are said again
 
 
@@ -75,8 +77,10 @@ async def own_host_only(request: web.Request, handler: Answer) -> web.StreamResp
 
 
 def _is_loopback(host_header: str) -> bool:
-    host = host_header.strip().lower()
-    host = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    match = _HOST.fullmatch(host_header.strip().lower())
+    if match is None:
+        return False
+    host = match["v6"] or match["name"]
     if host == "localhost":
         return True
     try:

@@ -74,6 +74,7 @@ def test_no_such_attribute_suggests_a_similar_one(project: Path):
     [
         ("import json\n\njson.loads('{')\n", "JSONDecodeError", "esmbad.py:3"),
         ("import sys\nsys.exit('no settings')\n", "SystemExit", "no settings"),
+        ("class B(BaseException): pass\nraise B('mine')\n", "B", "mine"),
         ("x = 1\ndef f(:\n", "SyntaxError", "esmbad.py:2"),
         ("class E(Exception):\n    def __str__(self): raise self\nraise E\n", "E", "esmbad.py:3"),
         ("def __getattr__(name): raise OSError('gone')\n", "OSError", "gone"),

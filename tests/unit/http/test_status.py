@@ -253,7 +253,10 @@ async def test_a_queue_has_no_shards(metrics):
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "evil.example:9465", "127.0.0.1.evil.example", "localhost.evil.example", "10.0.0.1", ""],
+    [
+        *("evil.example", "evil.example:9465", "127.0.0.1.evil.example", "localhost.evil.example", "10.0.0.1", ""),
+        *("[::1]evil.example", "127.0.0.1:80@evil.example", "localhost:evil.example"),
+    ],
 )
 async def test_a_page_that_rebinds_its_name_to_the_loopback_is_refused(metrics, host):
     metrics.add(make_mapping("secret"), lambda: NO_GAUGES)
