@@ -58,6 +58,14 @@ class Entry:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A mapping in the store that this version cannot run, and why."""
+
+    row: KeptMapping
+    why: str
+
+
 class Book:
     """All entries, by UUID."""
 

@@ -5,7 +5,7 @@ Everything here may be called from any thread: what is read is replaced as a who
 
 from collections.abc import Iterator, Mapping
 
-from poller.control_book import Book
+from poller.control_book import Book, Unusable
 from poller.core.api_answers import Answer, Done, Refused, not_found, refused
 from poller.core.api_lists import page
 from poller.core.api_shapes import Standing, configuration, mapping_arn, processing_result, uuid_of_arn
@@ -24,6 +24,7 @@ class Reading:
         self._service = service
         self._account = account
         self._book = Book()
+        self._unusable: dict[str, Unusable] = {}
         self._coming: tuple[EventSourceMapping, ...] = ()
         """Of the file, on the way by a reload."""
         self._away = "The daemon is starting, and does not know all of its mappings yet: try again in a moment."
@@ -36,7 +37,7 @@ class Reading:
         for mapping, standing in self._all():
             if mapping.uuid == uuid:
                 return Done(200, configuration(mapping, standing, self._account))
-        return not_found()
+        return self._nothing(uuid)
 
     def list(self, query: Mapping[str, str]) -> Answer:
         """ListEventSourceMappings; `query` is that of the URL: EventSourceArn, FunctionName, Marker, MaxItems."""
@@ -59,6 +60,14 @@ class Reading:
             (Done(200, {"Tags": dict(mapping.tags)}) for mapping, _ in self._all() if mapping.uuid == uuid),
             not_found(),
         )
+
+    def _nothing(self, uuid: str) -> Refused:
+        """Why there is no mapping with this UUID. What cannot run is not gone: Terraform would make it again."""
+        unusable = self._unusable.get(uuid)
+        if unusable is None:
+            return not_found()
+        text = f"This mapping is kept, and this version of poller cannot run it: {unusable.why.removesuffix('.')}."
+        return refused("ServiceException", f"{text} Run the version that made it, or delete the mapping.")
 
     def _others(self, uuid: str) -> Iterator[EventSourceMapping]:
         """What there is or will be beside this one, of the API and of the file."""

@@ -61,7 +61,7 @@ CONTROL: Final[tuple[Bug, ...]] = (
     Bug(
         "not-found-while-it-starts",
         "API-5: Terraform takes the mapping for deleted and makes another",
-        "control.py",
+        "control_keeping.py",
         "        super().__init__(service, account)\n",
         '        super().__init__(service, account)\n        self._away = ""\n',
         _CONTROL,
@@ -89,5 +89,29 @@ CONTROL: Final[tuple[Bug, ...]] = (
         '    connection.execute("DELETE FROM lease WHERE app = ?", (uuid,))\n',
         "",
         _STORE,
+    ),
+    Bug(
+        "tags-bring-a-change-back",
+        "API-6: a change that ended while tags were written is under way for ever",
+        "control.py",
+        "            entry = self._book[uuid]  # a change may have come to its end meanwhile\n",
+        "",
+        _CONTROL,
+    ),
+    Bug(
+        "create-in-the-middle-of-a-reload",
+        "CFG-51: what the reload has stopped does not come back, or one source is read twice",
+        "control_keeping.py",
+        "            self._coming = tuple(coming)\n",
+        "",
+        _CONTROL,
+    ),
+    Bug(
+        "held-mapping-refuses-reloads",
+        "CFG-51: a file cannot be changed any more because of what does not run",
+        "control_keeping.py",
+        " if not self._at_rest(entry) ",
+        " ",
+        _CONTROL,
     ),
 )

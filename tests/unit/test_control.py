@@ -521,6 +521,13 @@ async def test_a_mapping_that_the_rules_have_no_more_is_told_and_can_be_deleted(
     async with controlled(**lasting) as (service, control):
         assert f"the mapping {uuid} of the control API does not run: Newer" in caplog.text
         assert (await kept(service)).keys() == {uuid}
+        for answer in (control.get(uuid), await control.update(uuid, {"BatchSize": 1})):
+            assert refused(answer) == (
+                "ServiceException",
+                503,
+            )  # not "not found", which a client takes for deleted
+            assert isinstance(answer, Refused)
+            assert "cannot run it: Newer" in answer.message
         assert done(await control.delete(uuid)) == {"UUID": uuid, "State": "Deleting"}
         for _ in range(1_000):
             if not await kept(service):
