@@ -151,3 +151,70 @@ def test_a_newer_receipt_waits_for_the_older_call(failed: tuple[str, ...]) -> No
     assert again.receipt == "m1#2"
     assert answer(deletes, (again,)) == (["m1"], [])
     assert len(deletes) == 0
+
+
+def test_few_deletes_under_way_are_quiet() -> None:
+    """SQS-5: a queue may be called idle while some are under way, but not while one waits or a thousand hang."""
+    deletes = Deletes(eager=True, random=Middle())
+    assert deletes.quiet
+    deletes.acknowledge(some(1_000))
+    assert not deletes.quiet
+    while deletes.next_call(0.0):
+        pass
+    assert deletes.quiet
+    deletes.acknowledge(some(1, first=1_001))
+    deletes.next_call(0.0)
+    assert not deletes.quiet
+
+
+def test_ten_go_out_though_a_call_is_under_way() -> None:
+    """SQS-20: a full one has nothing to wait for."""
+    deletes = standard()
+    deletes.acknowledge(some(1))
+    assert len(deletes.next_call(0.0)) == 1
+    deletes.acknowledge(some(9, first=2))
+    assert deletes.next_call(0.0) == ()
+    deletes.acknowledge(some(1, first=11))
+    assert len(deletes.next_call(0.0)) == 10
+
+
+def test_a_failed_entry_may_be_asked_for_late() -> None:
+    """SQS-26: a loop that was held up sends it all the same."""
+    deletes = standard()
+    deletes.acknowledge(some(1))
+    answer(deletes, deletes.next_call(0.0), "m1")
+    due = deletes.due()
+    assert due is not None
+    assert ids(deletes.next_call(due + 60.0)) == ["m1"]
+
+
+def test_what_came_again_says_nothing_about_the_others_of_its_call() -> None:
+    """SQS-26, SQS-27: they are tried again, wherever they stood."""
+    deletes = standard()
+    deletes.acknowledge(some(2))
+    call = deletes.next_call(0.0)
+    deletes.acknowledge(some(1))
+    assert answer(deletes, call, "m1", "m2") == ([], [])
+    newer = deletes.next_call(0.0)
+    assert ids(newer) == ["m1"]
+    answer(deletes, newer)
+    due = deletes.due()
+    assert due is not None
+    assert ids(deletes.next_call(due)) == ["m2"]
+
+
+@pytest.mark.parametrize("lease", [LONG, 0.0])
+def test_the_trouble_of_a_message_ends_with_it(lease: float) -> None:
+    """SQS-26: deleted or given up, it may come again, and its failures are counted from one."""
+    deletes = standard()
+    waits = []
+    for _ in range(2):
+        deletes.acknowledge(some(1))
+        answer(deletes, deletes.next_call(0.0), "m1")
+        due = deletes.due()
+        assert due is not None
+        waits.append(due)
+        again = deletes.next_call(due)
+        answer(deletes, again, *(["m1"] if lease == 0.0 else []), lease=lease)
+        assert len(deletes) == 0
+    assert waits[0] == waits[1]

@@ -184,3 +184,73 @@ def test_a_visibility_of_one_second_works():
     machine = holding(message("a", lease=0.9))
     (order,), due = tick(machine)
     assert (order.seconds, due) == (1, START + 0.45)
+
+
+def extending(*names: str) -> tuple[HeartbeatMachine, Extend, float]:
+    """Leases of 29 s, and the call under way that extends them all."""
+    machine = holding(*(message(name) for name in names))
+    (order,), due = tick(machine)
+    return machine, order, due
+
+
+def test_what_was_dropped_during_a_call_says_nothing_about_the_others():
+    """SQS-9: its place in the call is anywhere."""
+    machine, order, due = extending("a", "b")
+    machine.handle(Dropped(("a",)), due)
+    told = machine.handle(ExtendDone(order.entries, order.seconds, due, {}), due)
+    assert told == [Extended(("b",), due + 29)]
+    assert machine.deadline() == due + 14.5
+
+
+def test_what_is_gone_says_nothing_about_the_others():
+    """SQS-9: one receipt is no good any more, and those after it in the call are extended again in time."""
+    machine, order, due = extending("a", "b")
+    told = machine.handle(ExtendDone(order.entries, order.seconds, due, {"a": min(GONE)}, "no"), due)
+    assert told == [Extended(("b",), due + 29), NotExtended(("a",), "no; they are no longer ours")]
+    assert (len(machine), machine.deadline()) == (1, due + 14.5)
+
+
+def test_nothing_is_extended_twice_at_once():
+    """SQS-9: what is in a call that has not ended is not looked at, however often others are due."""
+    machine, order, due = extending("a")
+    machine.handle(Held((message("b", now=due),)), due)
+    (other,), later = tick(machine)
+    assert [name for name, _ in other.entries] == ["b"]
+    assert (order.seconds, later) == (29, due + 14.5)
+    assert machine.deadline() is None
+
+
+def test_a_failure_tells_why_and_is_tried_again_within_seconds():
+    """SQS-9: a quarter of what is left, at most five seconds."""
+    for detail, words in (("busy", "busy"), ("", "refused")):
+        machine, order, due = extending("a")
+        (told,) = machine.handle(ExtendDone(order.entries, order.seconds, due, {"a": "Busy"}, detail), due)
+        assert told == NotExtended(("a",), f"{words}; tried again while they are ours")
+        assert machine.deadline() == due + 14.5 / 4
+        ended = START + 29.0
+        (told,) = machine.handle(ExtendDone(order.entries, order.seconds, due, {"a": "Busy"}, detail), ended)
+        assert told == NotExtended(("a",), f"{words}; they are no longer ours")
+        assert len(machine) == 0
+    for moment, wait in ((300.0, 5.0), (599.9, 0.1)):
+        machine = holding(message("long", lease=600.0))
+        (order,), _ = tick(machine)
+        now = START + moment
+        machine.handle(ExtendDone(order.entries, order.seconds, now, {"long": "Busy"}), now)
+        assert machine.deadline() == now + wait
+
+
+def test_a_message_that_came_again_too_late_is_not_held_any_more():
+    """SQS-27: its old receipt is nothing to extend."""
+    machine = holding(message("a"))
+    machine.handle(Held((message("a", lease=-1.0, receipt="newer"),)), START)
+    assert len(machine) == 0
+
+
+def test_what_is_due_within_a_second_goes_along_and_no_more():
+    """SQS-9: of a short lease an eighth."""
+    for lease, near, far in ((40.0, 1.0, 1.1), (4.0, 0.5, 0.6)):
+        for later, count in ((near, 2), (far, 1)):
+            machine = holding(message("a", lease=lease), message("b", lease=lease + 2 * later))
+            machine._leases["b"].seconds = int(lease)  # the same call
+            orders, _ = tick(machine)
+            assert sum(len(order.entries) for order in orders) == count, (lease, later)

@@ -183,3 +183,30 @@ def test_what_may_hang_does_not_stand_in_for_a_receive() -> None:
     assert not these.wanted(1.3)
     these.failed(hanging, 30.0)
     assert (len(these), these.asked) == (2, 20)
+
+
+def test_a_patient_probe_stands_in_for_nobody() -> None:
+    """SQS-1: it may hang until its deadline, and once the source is back a receive goes out beside it."""
+    these, now, deadline = receives(), 0.0, 0.0
+    these.failed(start(these)[0], now)
+    while deadline < 10.0:
+        due = these.due()
+        assert due is not None
+        now = due
+        poll, _, deadline = start(these, now)
+        if deadline < 10.0:
+            these.failed(poll, now)
+    assert these.wanted(now)
+    probe, _, _ = start(these, now)
+    these.received(probe, 0)
+    assert len(these) == 1
+    assert these.wanted(now)
+
+
+def test_more_in_flight_than_wanted_is_not_too_few() -> None:
+    """SQS-1: when the backlog is gone, those beyond the first end by themselves."""
+    these = receives()
+    these.received(start(these)[0], 10)
+    polls = [start(these)[0] for _ in range(3)]
+    these.received(polls.pop(), 0)
+    assert not these.wanted(0.0)

@@ -69,3 +69,26 @@ def test_dropping() -> None:
     assert slots.idle
     assert slots.running_messages == 0
     assert not slots.end(A)
+
+
+def test_a_limit_that_fell_below_what_runs_lets_nothing_begin() -> None:
+    """SQS-24: no ready batch, and none that waits for its next attempt."""
+    slots = slots_of(4)
+    for number in range(10, 13):
+        slots.start(batch(message(f"r{number}"), number=number), 0.0)
+    slots.enqueue([A])
+    slots.retry_at(B, 1.0)
+    slots.concurrency.limit = 2
+    assert slots.free == -2
+    assert slots.next_ready() is None
+    assert slots.retry_due() is None
+    assert slots.next_retry(9.0) is None
+
+
+def test_what_has_run_is_not_counted_as_running() -> None:
+    """SQS-6: nor are its messages."""
+    slots = slots_of(2)
+    slots.start(A, 0.0)
+    slots.start(B, 0.0)
+    slots.end(A)
+    assert (slots.running, slots.running_messages) == (1, 1)
