@@ -85,3 +85,21 @@ def test_a_closed_leaf_is_asked_for_its_child() -> None:
 def test_the_last_shards_of_a_disabled_stream_are_final() -> None:
     """DDB-9: there is nothing to search for."""
     assert childless({OLD: LINEAGE[OLD]}, {}, NOW, "DISABLED") == ()
+
+
+def test_how_soon_is_soon() -> None:
+    """STR-3, STR-11, STR-7: a second without shards, five when one seems to be gone, twelve hours for all of a
+    table's.
+    """
+    assert next_look(SourceKind.KINESIS, {}, NOW, full_at=NOW).after == 1.0
+    assert next_look(SourceKind.KINESIS, {"1": Shard("1")}, NOW, full_at=NOW, missing=("1",)).after == 5.0
+    for hours, since in ((11.99, NEW), (12.0, None), (30.0, None)):
+        assert next_look(SourceKind.DYNAMODB, LINEAGE, NOW, full_at=NOW - hours * HOUR) == Look(300.0, since)
+
+
+def test_a_child_is_asked_for_five_times_in_a_day() -> None:
+    """STR-7: and by then it is known, or never comes."""
+    for hours, tries, asked in ((1, 4, True), (1, 5, False), (1, 9, False), (24.9, 0, True), (25.1, 0, False)):
+        key = born(hours)
+        closed = {key: Shard(key, (), "1", "9")}
+        assert bool(childless(closed, {key: tries}, NOW, "ENABLED")) is asked, (hours, tries)

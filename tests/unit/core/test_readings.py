@@ -1,5 +1,7 @@
 """When the queue is asked for its attributes, and when it counts as empty."""
 
+import pytest
+
 from poller.core.model import QueueFacts
 from poller.core.readings import Readings
 
@@ -52,3 +54,43 @@ def test_only_a_machine_at_rest_can_find_it_empty() -> None:
     readings.described(EMPTY, 0.0, resting=False)
     readings.described(EMPTY, 1.0, resting=False)
     assert not readings.empty
+
+
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_any_count_above_nothing_is_not_empty(place: int) -> None:
+    """GEN-2: visible, in flight or delayed; one of them is enough, and so are all three alike."""
+    counts = [0, 0, 0]
+    counts[place - 1] = 1
+    for told in (counts, [1, 1, 1]):
+        readings = Readings()
+        for second in (0.0, 1.0, 2.0):
+            readings.described(QueueFacts(30.0, *told), second, resting=True)
+        assert not readings.empty
+
+
+def test_empty_stays_empty() -> None:
+    """GEN-2: a third reading that finds nothing changes nothing."""
+    readings = Readings()
+    assert not readings.empty
+    assert not readings.nothing_came
+    for second in range(4):
+        readings.described(EMPTY, float(second), resting=True)
+    assert readings.empty
+
+
+def test_messages_that_come_are_not_nothing() -> None:
+    """GEN-2: the question is asked after an empty receive."""
+    readings = Readings()
+    readings.received(0)
+    readings.received(3)
+    assert not readings.nothing_came
+    readings.received(0)
+    readings.begin_drain()
+    assert not readings.nothing_came
+
+
+def test_the_first_question_is_asked_at_once() -> None:
+    """SQS-8: whatever the clock says."""
+    for now in (0.0, 1_000.0):
+        assert Readings().ask(now, resting=False)
+        assert Readings().ask(now, resting=True)

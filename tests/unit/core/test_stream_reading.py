@@ -346,3 +346,10 @@ def test_the_horizon_itself_is_trimmed() -> None:
     fail(reading, SourceProblem.TRIMMED)
     read(reading, iterator=None)
     assert reading.gap([record(1)]) is None
+
+
+def test_the_iterator_of_a_trimmed_place_is_not_used_again() -> None:
+    """STR-25: the read itself may say so, with an iterator that was good when it was got."""
+    reading = reading_of(after("5"))
+    fail(reading, SourceProblem.TRIMMED, iterator="stands before what is gone")
+    assert asks(reading) == (None, TRIM_HORIZON)
