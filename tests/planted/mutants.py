@@ -22,7 +22,7 @@ from typing import Final
 from tests.planted.bug import ROOT
 from tests.planted.forks import Nest, Outcome, load_libraries
 from tests.planted.reach import reaching
-from tests.planted.survivors import JUDGED
+from tests.planted.survivors import JUDGED, LINES
 
 CORE: Final = ROOT / "poller" / "core"
 TESTS: Final = ROOT / "tests" / "unit" / "core"
@@ -139,7 +139,7 @@ def measured(name: str, jobs: int, sample: int | None) -> Count:
                 count.unusable += 1
             case Outcome.SURVIVED:
                 suspects.append(mutant)
-    unknown = [mutant for mutant in suspects if (name, mutant.was, mutant.now) not in JUDGED]
+    unknown = [mutant for mutant in suspects if not judged(name, mutant)]
     count.judged = len(suspects) - len(unknown)
     others = [test for test in reaching(f"poller.core.{name}", TESTS) if test not in own]
     for mutant, outcome in nest.tried([(one, one.source) for one in unknown], others or own, jobs):
@@ -151,6 +151,10 @@ def measured(name: str, jobs: int, sample: int | None) -> Count:
             print(f"SURVIVED: {shown(name, mutant)}", flush=True)
     print(count.told(), flush=True)
     return count
+
+
+def judged(name: str, mutant: Mutant) -> bool:
+    return (name, mutant.was, mutant.now) in JUDGED or (name, mutant.was) in LINES
 
 
 def tests_of(name: str) -> tuple[str, ...]:

@@ -95,3 +95,94 @@ JUDGED: Final[dict[tuple[str, str, str], str]] = {
     ): _SHORT_CUT,
 }
 """(file, what the line was, what it became): why that is no other behaviour."""
+
+_SET_FIRST = "it is set before anybody reads it"
+_DIFFERENT = "numbers have to differ from each other, and nobody reads more into them"
+_SIZED = "its size is set when it is about to be invoked, and nobody asks before"
+
+LINES: Final[dict[tuple[str, str], str]] = {
+    ("stream_lane", "self.read_to = 0"): _SET_FIRST,
+    ("stream_lane", "self.running_since = 0.0"): _SET_FIRST,
+    ("stream_lane", "self.due = 0.0"): _SET_FIRST,
+    ("stream_lane", "self.free_since = 0.0"): "no time is below it",
+    ("stream_forming", "self._next = 1"): _DIFFERENT,
+    ("stream_forming", "number, self._next = self._next, self._next + 1"): _DIFFERENT,
+    ("stream_forming", "return StreamBatch(number, lane.index, records, trigger, opened_at, 0)"): _SIZED,
+    ("stream_saving", "self._due = 0.0"): "no time is below it",
+    ("receives", "self._next += 1"): _DIFFERENT,
+    ("receives", "self._probe_started = 0.0"): _SET_FIRST,
+    ("receives", "self._patient_after = 0"): "it is compared with four failures and more only",
+    ("receives", "self._not_before = 0.0"): _SET_FIRST,
+    ("slots", "self.free_since = 0.0"): _SET_FIRST,
+    ("cleanup", "KEPT: Final = 48 * 3600.0"): _FIGURE,
+    ("discovery", "CHILD_LIMIT: Final = 25 * 3600.0"): _FIGURE,
+    ("discovery", "DYNAMODB_FULL_LOOK: Final = 12 * 3600.0"): _FIGURE,
+    ("heartbeat", "LONGEST_MARGIN: Final = 5"): _FIGURE,
+    (
+        "permits",
+        "WAITING_MAX = 1_000  # messages of blocked FIFO groups; above it nothing new is received",
+    ): _FIGURE,
+}
+"""(file, the line): no change of it makes a difference to anybody; why."""
+
+_FULL = "full, self.limit = count >= self.limit, min(self._most, self.limit * 2)"
+_AT_TIP = "at_tip = not page.behind and not full and (page.behind is not None or count == 0)"
+_TIPS = "self.tips = self.tips + 1 if at_tip and count == 0 else 0"
+_NEWER = "record if sequence_value(record.sequence) > last else record._replace(sequence=str(last))"
+_FRESH = "if sequence_value(record.sequence) > last or record.sequence == FIRST_SEQUENCE"
+_AGAIN = "return count if complete or count == head.count or lane.read_to >= end else 0"
+_BEFORE = "if head is None or sequence_value(cut.records[0].sequence) < sequence_value(head.first):"
+_TRIED = "and tries.get(key, 0) < CHILD_TRIES"
+_BORN = "return born is not None and now - int(born[1]) / 1000 > CHILD_LIMIT"
+_SENT = "if len(pending) <= ENTRIES and under_way.isdisjoint(pending):"
+_SEND = "if not self._pending or not (self._eager or self._calls == 0 or len(self._pending) >= ENTRIES):"
+_PATIENT = "if failures < PATIENCE_FIRST or failures & (failures - 1) or failures == self._patient_after:"
+_PATIENCE = "PATIENCE_FIRST = 4  # after so many failed probes one gets the full margin, then after 8, 16, 32, ..."
+_ROOM = "return 0 if room <= 0 or len(self._deletes) > UNDELETED_MAX or self.over_budget else room"
+_CLOSE = "return unclaimed > 0 and (unclaimed - 1) * self._batch_size >= self._receives.asked"
+_WHOLE = "if mapping.window > 0 or mapping.batch_size >= ENTRIES:"
+_NOTHING = "nothing = facts.visible == facts.in_flight == facts.delayed == 0"
+_NOT_BELOW = "it is a count, and never below 0"
+_NO_SLOT = "without a slot the other side is below 0, and what is asked is not"
+_POWERS = "only powers of two from four on come through, and they do both ways"
+_NONE = "0 or less is no room either way"
+
+JUDGED.update(
+    {
+        ("stream_reading", "if older < len(records):", "if older != len(records):"): "no more than there are",
+        ("stream_reading", _NEWER, _NEWER.replace("> last", ">= last")): "the same number",
+        ("stream_reading", _FULL, _FULL.replace(">=", "==")): "no source brings more than it was asked for",
+        ("stream_reading", _AT_TIP, _AT_TIP.replace("count ==", "count <=")): _NOT_BELOW,
+        ("stream_reading", _TIPS, _TIPS.replace("==", "<=")): _NOT_BELOW,
+        ("stream_reading", _FRESH, _FRESH.replace("==", "<=")): "no digits sort before this one",
+        ("stream_forming", _AGAIN, _AGAIN.replace("count ==", "count >=")): "it is the smaller of it and another",
+        ("stream_forming", _BEFORE, _BEFORE.replace("[0]", "[ -1]")): "a batch ends before it or begins in it",
+        ("discovery", _TRIED, _TRIED.replace("0", "1")): "both are below the limit",
+        ("discovery", _TRIED, _TRIED.replace("0", "-1")): "both are below the limit",
+        ("discovery", _BORN, _BORN.replace(">", ">=")): _FIGURE,
+        ("discovery", 'if status == "DISABLED":', 'if status <= "DISABLED":'): "no status sorts before it",
+        ("deletes", _SENT, _SENT.replace("<=", "==")): _SHORT_CUT,
+        ("deletes", _SENT, _SENT.replace("<=", "<")): _SHORT_CUT,
+        ("deletes", _SEND, _SEND.replace("== 0", "<= 0")): _NOT_BELOW,
+        ("receives", _PATIENT, _PATIENT.replace("failures ==", "failures <=")): "failures only become more",
+        ("receives", _PATIENT, _PATIENT.replace("- 1", "- 2")): _POWERS,
+        ("receives", _PATIENCE, _PATIENCE.replace("= 4", "= 3")): _POWERS,
+        (
+            "receives",
+            "if self._window and self._polling.target > 1:",
+            "if self._window and self._polling.target != 1:",
+        ): "one receive is wanted at least",
+        ("permits", _ROOM, _ROOM.replace("<= 0", "< 0")): _NONE,
+        ("permits", _ROOM, _ROOM.replace("<= 0", "<= -1")): _NONE,
+        ("permits", "room = self._batch_size if free else 0", "room = self._batch_size if free else -1"): _NONE,
+        ("permits", _CLOSE, _CLOSE.replace("unclaimed > 0", "unclaimed != 0")): _NO_SLOT,
+        ("permits", _CLOSE, _CLOSE.replace("unclaimed > 0", "unclaimed >= 0")): _NO_SLOT,
+        ("permits", _CLOSE, _CLOSE.replace("unclaimed > 0", "unclaimed > -1")): _NO_SLOT,
+        ("permits", _WHOLE, _WHOLE.replace("> 0", "!= 0")): _NO_LESS,
+        ("permits", _WHOLE, _WHOLE.replace(">= ENTRIES", "> ENTRIES")): "ten is a multiple of ten",
+        ("readings", _NOTHING, _NOTHING.replace("visible ==", "visible <=")): _NOT_BELOW,
+        ("readings", _NOTHING, _NOTHING.replace("flight ==", "flight <=")): _NOT_BELOW,
+        ("readings", _NOTHING, _NOTHING.replace("delayed ==", "delayed <=")): _NOT_BELOW,
+        ("readings", "self._nothing_came = got == 0", "self._nothing_came = got <= 0"): _NOT_BELOW,
+    }
+)
