@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
@@ -37,6 +37,7 @@ HEAD = Head(lane=3, first="7", last="12", count=4, attempts=2, interrupted=1, fa
 WINDOW = WindowState(
     start=1700000000, end=1700000060, state={"sum": 1.5, "né": ["\ud800", None]}, last_arrival=3.0
 )
+HEAD_FIELDS = {one.name: getattr(HEAD, one.name) for one in fields(HEAD)}
 SHARD = Shard("shardId-1", ("shardId-a", "shardId-b"), starting="495", hash_start="0", hash_end="170")
 
 
@@ -223,3 +224,41 @@ def test_a_window_with_a_wrong_field_is_none(field: str, value: object) -> None:
     written["window"][field] = value
     with pytest.raises(ValueError, match="a window that is none"):
         progress_of(replace(row(), progress=json.dumps(written)))
+
+
+@pytest.mark.parametrize(
+    "progress",
+    [
+        Progress(after("8"), lanes=2, starts=("9", "11")),
+        Progress(after("8"), (HEAD,), lanes=4),
+        Progress(after("8"), (HEAD,), lanes=4, starts=("9", "10", "11", "12")),
+        Progress(after("8"), (replace(HEAD, first="", last="", count=0),), WINDOW, 1),
+        Progress(LATEST, lanes=1, starts=("7",)),
+    ],
+)
+def test_where_lanes_go_on_comes_back_as_it_was_written(progress: Progress) -> None:
+    """STR-42, STR-43, TMB-8: starts, the number of lanes that they are of, the last invocation of a window."""
+    lease = new_lease(SHARD, LATEST if progress.position == LATEST else TRIM_HORIZON)
+    assert progress_of(with_progress(lease, progress)) == progress
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"lanes": -1},
+        {"lanes": "2"},
+        {"starts": "9"},
+        {"starts": ["9", 10]},
+        {"starts": ["9", "x"]},
+        {"starts": {"9": "9"}},
+        {"heads": [{**HEAD_FIELDS, "first": "", "last": "12"}]},
+        {"heads": [{**HEAD_FIELDS, "first": "7", "last": ""}]},
+        {"heads": [{**HEAD_FIELDS, "first": "x", "last": "x"}]},
+        {"other": 1},
+    ],
+)
+def test_lanes_that_are_none_are_no_fresh_start(change: dict[str, object]) -> None:
+    """STR-42: nobody guesses where a lane goes on."""
+    text = json.dumps({"heads": [], "lanes": 2, "starts": ["9", "11"], **change})
+    with pytest.raises(ValueError, match="cannot be read"):
+        progress_of(replace(new_lease(SHARD, TRIM_HORIZON), checkpoint="8", progress=text))

@@ -61,7 +61,7 @@ def test_any_count_above_nothing_is_not_empty(place: int) -> None:
     """GEN-2: visible, in flight or delayed; one of them is enough, and so are all three alike."""
     counts = [0, 0, 0]
     counts[place - 1] = 1
-    for told in (counts, [1, 1, 1]):
+    for told in (counts, [1, 1, 0], [1, 1, 1]):
         readings = Readings()
         for second in (0.0, 1.0, 2.0):
             readings.described(QueueFacts(30.0, *told), second, resting=True)

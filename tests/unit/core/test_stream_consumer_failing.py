@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from poller.core.messages import InvocationOutcome
+from poller.core.messages import InvocationOutcome, Request
 from poller.core.model import FunctionError, InvocationResult, NotInvoked, Throttled
 from poller.core.payload import EVENT_LIMIT
 from poller.core.records import DiscardReason
@@ -640,3 +640,25 @@ def test_the_batch_is_the_same_each_time() -> None:
         rig.until(Invoke)
         again = rig.runs[0].batch
         assert (again.number, again.records, again.size) == (first.number, first.records, first.size)
+
+
+def test_what_has_its_age_to_the_second_is_delivered() -> None:
+    """ERR-10, ERR-14: only what is older is given up, also while it waits for its window; nothing is left out."""
+    rig = Rig(maximum_age=60, window=300.0, now=100.0)
+    rig.bring(wire(1, at=39.0), wire(2, at=40.0), wire(3, at=41.0), behind=None)
+    assert rig.discarded == [[1]]
+    rig.ask(Request.DRAIN)
+    rig.until(Invoke)
+    gone = [number for discard in rig.discarded for number in discard]
+    assert sorted([*gone, *rig.running[0]]) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_an_event_of_just_the_size_that_is_allowed(over: int) -> None:
+    """ERR-8, BAT-1: is invoked; one byte more is too large."""
+    small = Rig(retries=0)
+    small.bring(wire(1, size=1_000))
+    room = EVENT_LIMIT - small.runs[0].batch.size
+    rig = Rig(retries=0)
+    rig.bring(wire(1, size=1_000 + room + over))
+    assert (rig.running, rig.discarded) == (([], [[1]]) if over else ([[1]], []))

@@ -559,3 +559,17 @@ def test_reading_fails_while_a_batch_waits_for_its_rest() -> None:
     assert rig.running == [[1, 2]]
     rig.end(BOOM)
     assert rig.one(Settled).retry_in == 2.0
+
+
+def test_a_write_that_fails_is_tried_again_for_those_that_wait_for_it() -> None:
+    """ERR-5: of several lanes, and no other."""
+    rig = Rig(guarded=True, retries=0, lanes=2, batch_size=1, saving=False)
+    rig.bring(wire(1, key=key_in(0, 2)), behind=1.0)
+    rig.until_read()
+    rig.bring(wire(2, key=key_in(1, 2)))
+    rig.unsaved()
+    assert rig.runs == []
+    while not rig.saves:
+        rig.bring() if rig.reads else rig.tick()
+    rig.saved()
+    assert sorted(rig.running) == [[1], [2]]
