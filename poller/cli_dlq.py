@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from poller.cli_parts import as_json as _as_json
-from poller.cli_parts import config_file, run_giving_back, tell
+from poller.cli_parts import config_file, json_text, run_giving_back, settings_of, tell
 
 if TYPE_CHECKING:
     from poller.core.mapping import EventSourceMapping, SourceArn
@@ -78,7 +78,7 @@ def ls(mapping: str | None, path: Path, queue: str | None, most: int, *, as_json
 def show(identifier: str, mapping: str | None, path: Path, queue: str | None) -> None:
     """Print one message, JSON: body, attributes, all. ID is its MessageId, or the beginning of it."""
     found = run_giving_back(_find(identifier, mapping, path, queue))
-    click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    click.echo(json_text(found, 2))
 
 
 @dlq.command("redrive")
@@ -245,7 +245,7 @@ async def _opened(name: str | None, path: Path, queue: str | None) -> "AsyncIter
     from poller.core.model import SourceKind
     from poller.errors import ConfigurationError
     from poller.operate.dlq import dead_letter_arn, queue_arn
-    from poller.operate.places import loaded, queue_mapping, settings_of
+    from poller.operate.places import loaded, queue_mapping
     from poller.sources import opened_sources
 
     instead = "what it gave up is in its on-failure destination, for `poller replay`."

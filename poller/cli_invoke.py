@@ -1,15 +1,13 @@
 """`poller invoke`: arguments in, lines and an exit code out. What is done is in poller/operate/."""
 
 import json
-import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from poller.cli_parts import as_json as _as_json
-from poller.cli_parts import config_file, run_giving_back, tell
+from poller.cli_parts import config_file, json_text, results_apart, run_giving_back, tell
 from poller.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -55,8 +53,7 @@ def invoke(
 
     Beyond the daemon's permissions: sqs:ChangeMessageVisibility. Exit code 0 for success, 1 for anything else.
     """
-    out = sys.stdout
-    with redirect_stdout(sys.stderr):  # what a handler prints is no result of ours
+    with results_apart() as out:
         well = run_giving_back(_invoke(name, path, count, shard, event, out, ack=acknowledge, as_json=as_json))
     if not well:
         raise SystemExit(1)
@@ -127,9 +124,10 @@ async def _invoke_with_messages(
     async with borrowing(queue, trial.visibility(mapping), tell) as borrowed:
         messages, passed_over = await trial.take_messages(borrowed, mapping, count)
         if passed_over:
+            enough = " No more were taken." if passed_over >= trial.MOST_PASSED_OVER else ""
             tell(
                 f"{passed_over} messages do not pass the filters of {mapping.name!r}: the daemon would delete"
-                " them."
+                f" them.{enough}"
             )
         if not messages:
             raise _nothing(mapping.name)
@@ -171,11 +169,11 @@ def _show_result(told: "JsonObject", out: IO[str], *, as_json: bool) -> None:
     from poller.operate.shown import table_of_ids
 
     if as_json:
-        click.echo(json.dumps(told, indent=2, ensure_ascii=False), file=out)
+        click.echo(json_text(told, 2), file=out)
         return
     click.echo(f"{told['outcome'].replace('_', ' ')} in {told['seconds']:.3f} s: {told['detail']}", file=out)
     click.echo(table_of_ids("the daemon would count as done", told["would_be_done"]), file=out)
     click.echo(table_of_ids("the daemon would try again", told["would_be_tried_again"]), file=out)
     if told["acknowledged"]:
         click.echo(table_of_ids("deleted", told["acknowledged"]), file=out)
-    click.echo("response: " + json.dumps(told["response"], indent=2, ensure_ascii=False), file=out)
+    click.echo("response: " + json_text(told["response"], 2), file=out)

@@ -1,15 +1,13 @@
 """`poller replay`: arguments in, lines and an exit code out. What is done is in poller/operate/."""
 
-import json
-import sys
-from contextlib import AsyncExitStack, redirect_stdout
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import click
 from rich.console import Console
 
-from poller.cli_parts import config_file, run_giving_back, tell
+from poller.cli_parts import config_file, json_text, results_apart, run_giving_back, tell
 from poller.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -73,8 +71,7 @@ def replay(
         raise click.UsageError("One place at a time: --queue, --bucket or --file.")
     if prefix is not None and bucket is None:
         raise click.UsageError("--prefix is for --bucket.")
-    out = sys.stdout
-    with redirect_stdout(sys.stderr):  # what a handler prints is no result of ours
+    with results_apart() as out:
         left = run_giving_back(
             _replay(path, name, queue, bucket, prefix, file, out, dry=dry, keep=keep, whole=whole, as_json=as_json)
         )
@@ -124,7 +121,7 @@ async def _replay(
                 done += 1
                 left += one.fate not in {"done", "would replay"} or bool(dry and one.detail)
                 if as_json:
-                    click.echo(json.dumps(one.to_json(), ensure_ascii=False), file=out)
+                    click.echo(json_text(one.to_json()), file=out)
                 else:
                     (errors if lines.is_terminal and errors.is_terminal else lines).print(
                         replayed_line(one), soft_wrap=True

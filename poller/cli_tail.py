@@ -1,13 +1,12 @@
 """`poller tail`: arguments in, lines and an exit code out. What is done is in poller/operate/."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
-from poller.cli_parts import config_file, run_giving_back, tell
+from poller.cli_parts import config_file, json_text, run_giving_back, settings_of, tell
 from poller.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ async def _tail(
 ) -> None:
     from poller.clock import SystemClock
     from poller.core.model import SourceKind
-    from poller.operate.places import bare_mapping, loaded, mapping_named, settings_of
+    from poller.operate.places import bare_mapping, loaded, mapping_named
     from poller.operate.tail import Tail, event_record, line_of, parse_since
     from poller.sources import opened_sources
 
@@ -84,7 +83,7 @@ async def _tail(
 
     def show(shard_id: str, record: "Record") -> None:
         if as_json:
-            click.echo(json.dumps(event_record(record, mapping, shard_id), ensure_ascii=False))
+            click.echo(json_text(event_record(record, mapping, shard_id)))
         else:
             _show_line(line_of(record, mapping.source, shard_id))
 
@@ -96,7 +95,6 @@ async def _steal(mapping: "EventSourceMapping", path: Path, most: int, *, as_jso
     from poller.core.filter import make_filter
     from poller.operate.borrowed import borrowing
     from poller.operate.dlq import VISIBILITY, event_record, peek
-    from poller.operate.places import settings_of
     from poller.operate.tail import message_line
     from poller.sources import opened_sources
 
@@ -110,7 +108,7 @@ async def _steal(mapping: "EventSourceMapping", path: Path, most: int, *, as_jso
                     continue
                 del record["receiptHandle"]  # it is good for nobody else
                 if as_json:
-                    click.echo(json.dumps(record, ensure_ascii=False))
+                    click.echo(json_text(record))
                 else:
                     _show_line(message_line(record))
 

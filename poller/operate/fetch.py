@@ -9,7 +9,7 @@ from poller.core.failed_batch import FailedBatch
 from poller.core.mapping import EventSourceMapping
 from poller.core.model import SourceProblem
 from poller.core.pace import Pace
-from poller.core.records import Position, PositionKind, Record, sequence_value
+from poller.core.records import TRIM_HORIZON, Position, PositionKind, Record, sequence_value
 from poller.core.stream_payload import make_records
 from poller.errors import SourceError
 from poller.ports import StreamSource
@@ -28,7 +28,7 @@ async def fetch_range(
     clock, pace = SystemClock(), Pace(mapping.source, random)
     last = sequence_value(failed.last)
     records: list[Record] = []
-    iterator: str | None = None
+    start, iterator = Position(PositionKind.AT, failed.first), None
     heard, failures = clock.now().mono, 0
     while True:
         now = clock.now().mono
@@ -37,10 +37,13 @@ async def fetch_range(
         try:
             if iterator is None:
                 # after an iterator that was too old, from where the last page ended
-                at = Position(PositionKind.AFTER, records[-1].sequence) if records else _beginning(failed)
+                at = Position(PositionKind.AFTER, records[-1].sequence) if records else start
                 iterator = await stream.iterator(failed.shard_id, at, READ_DEADLINE)
             page = await stream.records(failed.shard_id, iterator, MOST_RECORDS, READ_DEADLINE)
         except SourceError as error:
+            if error.problem is SourceProblem.TRIMMED and start != TRIM_HORIZON and not records:
+                start, iterator = TRIM_HORIZON, None  # what is left of it
+                continue
             if error.problem is SourceProblem.TRIMMED or _is_gone(error):
                 return records
             failures += 1
@@ -61,10 +64,6 @@ async def fetch_range(
             return [record for record in records if sequence_value(record.sequence) <= last]
         iterator = page.iterator
         pace.ended(behind=True, size=page.size)
-
-
-def _beginning(failed: FailedBatch) -> Position:
-    return Position(PositionKind.AT, failed.first)
 
 
 def _is_gone(error: SourceError) -> bool:

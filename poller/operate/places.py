@@ -10,7 +10,7 @@ from poller.core.mapping_shapes import dotted
 from poller.core.model import SourceKind
 from poller.errors import ConfigurationError
 from poller.kept import with_kept
-from poller.settings import Settings, environment
+from poller.settings import environment
 
 _NOBODY = "python:nobody:calls_this"  # a mapping must name a function; what only looks calls none
 
@@ -59,8 +59,3 @@ def bare_mapping(arn: str, patterns: Sequence[str] = (), option: str = "SOURCE")
         for problem in parsed.problems
     ]
     raise ConfigurationError("\n".join(told))
-
-
-def settings_of(path: Path) -> Settings:
-    """Those of the file, or the usual ones where there is no such file: an ARN needs none."""
-    return load(path, environment()).settings if path.exists() else Settings()

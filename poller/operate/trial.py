@@ -6,13 +6,15 @@ know, and it belongs to the daemon, whose lanes and retries are counted from it.
 it.
 """
 
+import asyncio
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Final, assert_never
 
+from poller.clock import SystemClock
 from poller.config import Configuration
 from poller.core.filter import make_filter
 from poller.core.leases import position_of
@@ -29,11 +31,11 @@ from poller.core.model import (
     Succeeded,
     Throttled,
 )  # fmt: skip
+from poller.core.pace import Pace
 from poller.core.payload import EVENT_LIMIT, event_size, queue_event
-from poller.core.records import TRIM_HORIZON, Position, Record
-from poller.core.replay import once, plain_batch
+from poller.core.records import SHARD_END, TRIM_HORIZON, Position, Record
+from poller.core.replay import in_batches, once, plain_batch
 from poller.core.settle import Ack, settle_queue
-from poller.core.shards import NOT_BEGUN
 from poller.core.stream_payload import make_records, stream_event
 from poller.core.stream_settle import Ack as Resolved
 from poller.core.stream_settle import settle_stream
@@ -48,6 +50,7 @@ MARGIN: Final = 60  # seconds beyond the handler's timeout for which messages ar
 _MOST_HELD: Final = 43_200  # SQS: 12 hours
 _READ_DEADLINE: Final = 10.0
 _MOST_PAGES: Final = 50  # of a shard: empty ones may stand before records (STR-26)
+MOST_PASSED_OVER: Final = 100  # messages that are taken from their consumers to find those that pass the filters
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +80,16 @@ def check_count(mapping: EventSourceMapping, count: int) -> None:
 
 async def take_messages(borrowed: Borrowed, mapping: EventSourceMapping, count: int) -> tuple[list[Message], int]:
     """At most so many that pass the mapping's filters and fit in one event; and how many did not pass. Those wait
-    with the others until they are given back: the daemon would delete them (FLT-40), a trial does not.
+    with the others until they are given back: the daemon would delete them (FLT-40), a trial does not. So after a
+    hundred of them it is enough.
     """
     wanted = make_filter(mapping.filters, SourceKind.SQS)
     messages: list[Message] = []
     passed_over = 0
-    while len(messages) < count and (wires := await borrowed.take(min(TEN, count - len(messages)))):
+    while len(messages) < count and passed_over < MOST_PASSED_OVER:
+        wires = await borrowed.take(min(TEN, count - len(messages)))
+        if not wires:
+            break
         for message in (event_record(wire, mapping.arn, null_md5=mapping.window > 0) for wire in wires):
             if not wanted.passes_message(message.record):
                 passed_over += 1
@@ -97,8 +104,8 @@ async def read_records(
     stream: StreamSource, mapping: EventSourceMapping, count: int, starts: dict[str, Position], shard: str | None
 ) -> tuple[str, list[Record]]:
     """Up to so many records of one shard that pass the filters: of `shard`, or of the first one that has any,
-    each from its place in `starts` or else from its oldest record. Raises SourceError, and ConfigurationError
-    for a shard that the stream does not have.
+    each from its place in `starts` or else from its oldest record. What the daemon is done with is read only when
+    `shard` says so. Raises SourceError, and ConfigurationError for a shard that the stream does not have.
     """
     await stream.describe()
     ids = [one.id for one in (await stream.list_shards()).shards]
@@ -108,25 +115,43 @@ async def read_records(
         )
     wanted = make_filter(mapping.filters, mapping.source)
     for shard_id in [shard] if shard is not None else ids:
-        iterator = await stream.iterator(shard_id, starts.get(shard_id, TRIM_HORIZON), _READ_DEADLINE)
+        start = starts.get(shard_id, TRIM_HORIZON)
+        if start == SHARD_END:
+            if shard is None:
+                continue
+            start = TRIM_HORIZON
         found: list[Record] = []
         size = 0
-        for _ in range(_MOST_PAGES):
-            page = await stream.records(shard_id, iterator, min(1_000, max(count, 100)), _READ_DEADLINE)
-            for record in make_records(page.records, mapping, shard_id, 0):
-                size += record.size + 1
-                if (
-                    len(found) < count
-                    and size < EVENT_LIMIT
-                    and wanted.passes_record(record, mapping.arn, shard_id)
-                ):
-                    found.append(record)
-            if len(found) == count or page.iterator is None or (not page.records and not page.behind):
+        async for record in _read(stream, mapping, shard_id, start, min(1_000, max(count, 100))):
+            if wanted.passes_record(record, mapping.arn, shard_id):
+                found.append(record)
+                size += record.size
+            if len(found) == count or size > EVENT_LIMIT:
                 break
-            iterator = page.iterator
         if found:
-            return shard_id, found
+            return shard_id, list(next(in_batches(found, mapping, shard_id)))
     return shard or "", []
+
+
+async def _read(
+    stream: StreamSource, mapping: EventSourceMapping, shard_id: str, start: Position, most: int
+) -> AsyncIterator[Record]:
+    """The records of a shard, at most so many a read, until there are no more for now; at the pace of a mapping,
+    because the shard has other readers.
+    """
+    clock, pace = SystemClock(), Pace(mapping.source, Random())  # noqa: S311 - jitter, not a secret
+    iterator: str | None = await stream.iterator(shard_id, start, _READ_DEADLINE)
+    for _ in range(_MOST_PAGES):
+        await asyncio.sleep(max(0.0, pace.due - clock.now().mono))
+        pace.started(clock.now().mono)
+        assert iterator is not None, "else there is nothing behind it"
+        page = await stream.records(shard_id, iterator, most, _READ_DEADLINE)
+        for record in make_records(page.records, mapping, shard_id, 0):
+            yield record
+        iterator = page.iterator
+        if iterator is None or (not page.records and not page.behind):
+            return
+        pace.ended(behind=True, size=page.size)
 
 
 def stored_places(configuration: Configuration, mapping: EventSourceMapping) -> dict[str, Position]:
@@ -141,7 +166,7 @@ def stored_places(configuration: Configuration, mapping: EventSourceMapping) -> 
     places: dict[str, Position] = {}
     for row in rows:
         try:
-            if row.checkpoint.isdecimal() and row.checkpoint not in NOT_BEGUN:
+            if row.checkpoint.isdecimal() or row.checkpoint == SHARD_END.kind:
                 places[row.key] = position_of(row)
         except ValueError:
             continue  # `poller checkpoint show` tells of it
@@ -213,7 +238,7 @@ def response_of(result: InvocationResult) -> Any:
     if not isinstance(result, Succeeded):
         return None
     try:
-        return json.loads(result.payload)
+        return json.loads(result.payload, parse_constant=_no_json)
     except (ValueError, RecursionError):
         return result.payload.decode("utf-8", "replace")
 
@@ -237,6 +262,10 @@ def _class_of(result: InvocationResult) -> str:
             return "not_invoked"
         case _:
             assert_never(result)
+
+
+def _no_json(word: str) -> None:
+    raise ValueError(word)  # NaN, Infinity: Python takes them, whoever reads our JSON does not
 
 
 def _number(record: JsonObject, level: str, key: str) -> str:

@@ -20,11 +20,12 @@ from tests.acceptance import daemon, forked
 from tests.acceptance import stream_daemon as streams
 
 HANDLERS = """
-import json, time
+import json, os, time
 from pathlib import Path
 
 def work(event, context):
     print("said by the handler")
+    os.write(1, b"{")
     while Path("blocked").exists():
         Path("begun").touch()
         time.sleep(0.05)
@@ -177,11 +178,13 @@ def test_a_target_that_takes_nothing_leaves_everything(
 def test_wrong_use_of_a_dead_letter_queue(
     embedded_aws: str, sqs_client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One sentence, exit code 2."""
+    """One sentence, exit code 2. A queue with a RedrivePolicy of its own is not looked at: a look is a receive."""
     for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": embedded_aws}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     queue = daemon.make_queue(sqs_client(embedded_aws), daemon.own("q"))
+    own = daemon.make_queue(sqs_client(embedded_aws), daemon.own("q"), dead=1)
+    daemon.send(sqs_client(embedded_aws), own["url"], ["a"])
     write(tmp_path, queue)
     for arguments, reason in (
         (("dlq", "ls"), "RedrivePolicy"),
@@ -194,12 +197,17 @@ def test_wrong_use_of_a_dead_letter_queue(
         (("tail", queue["arn"]), "cannot be looked at without receiving"),
         (("tail", queue["arn"], "--steal", "--since", "1m"), "--since is for streams"),
         (("tail", "arn:aws:kinesis:us-east-1:000000000000:stream/s", "--since", "1y"), "neither a span"),
+        (("tail", queue["arn"], "--steal", "-c", "no.yaml"), "no such file"),
+        (("dlq", "show", "x", "--queue", own["arn"]), "among the 0"),
+        (("dlq", "redrive", "--queue", own["arn"], "--to", queue["arn"], "--dry-run"), "there is no dry run"),
         (("invoke", "q", "--n", "11"), "at most 10 records"),
         (("invoke", "q", "--shard", "s"), "has no shards"),
     ):
         error = CliRunner().invoke(commands, arguments).exception
         said, code = (str(error), error.exit_code) if isinstance(error, PollerError) else (repr(error), 2)
         assert (code, reason in said) == (2, True), (arguments, said)
+    (there,) = daemon.drain(sqs_client(embedded_aws), own["url"])
+    assert there["Attributes"]["ApproximateReceiveCount"] == "1"
 
 
 def test_tail_shows_what_is_there_and_leaves_it(
@@ -280,5 +288,5 @@ def test_what_was_taken_is_given_back_on_ctrl_c(
         finally:
             process.kill()
         out.seek(0)
-        assert out.read().split("\n") == ["said by the handler", "", "poller: interrupted", ""]
+        assert out.read().split("\n") == ["said by the handler", "{", "poller: interrupted", ""]
     assert daemon.counts(client, queue["url"]) == (1, 0, 0)
