@@ -13,7 +13,7 @@ class Known:
     """The series of one exposition."""
 
     def __init__(self, exposition: str) -> None:
-        self._series: dict[str, list[dict[str, str]]] = defaultdict(list)
+        self._series: dict[str, list[dict[str, str]]] = defaultdict(list, {"up": [{}]})  # that is Prometheus's own
         for family in text_string_to_metric_families(exposition):
             for sample in family.samples:
                 self._series[sample.name].append(sample.labels)

@@ -149,11 +149,13 @@ def _call(tree: Tree, storage: Storage, now: float) -> Vector | float:
         "rate": lambda samples, seconds: _increase(samples, seconds, now) / seconds,
         "increase": lambda samples, seconds: _increase(samples, seconds, now),
         "deriv": lambda samples, _: _slope(samples),
+        "avg_over_time": lambda samples, _: sum(value for _, value in samples) / len(samples),
+        "last_over_time": lambda samples, _: samples[-1][1],
         "changes": lambda samples, _: float(sum(a[1] != b[1] for a, b in itertools.pairwise(samples))),
     }.get(tree["function"])
     if over is None:
         raise NotImplementedError(tree["function"])
-    least = 1 if tree["function"] == "changes" else 2
+    least = 2 if tree["function"] in {"rate", "increase", "deriv"} else 1
     seconds = arguments[0]["range"]
     ranges = storage.ranges(arguments[0], now)
     return {_without_name(key): over(some, seconds) for key, some in ranges.items() if len(some) >= least}

@@ -17,6 +17,7 @@ _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _SERIES = re.compile(r"(?P<name>[a-zA-Z_:][\w:]*)?\{(?P<labels>.*)\}")
 _ALERT = re.compile(r'alertname="(\w+)"')
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
+_MISSING = re.compile(r"_(?:x(\d+))?")
 _VALUES = re.compile(r"(?P<start>-?[\d.]+)(?:(?P<step>[+-][\d.]+))?(?:x(?P<times>\d+))?")
 
 
@@ -29,17 +30,24 @@ def seconds(text: str) -> float:
 
 
 def values(text: str, interval: float) -> list[Sample]:
-    """`1+2x3` is 1 3 5 7, `5x2` is 5 5 5, and `_` a sample that is missing."""
+    """`1+2x3` is 1 3 5 7, `5x2` is 5 5 5, `_` and `_x2` are samples that are missing, `stale` ends the series."""
     found: list[float | None] = []
+    stale = set()
     for part in text.split():
-        if part == "_":
+        if missing := _MISSING.fullmatch(part):
+            found += [None] * int(missing[1] or 1)
+            continue
+        if part == "stale":
+            stale.add(len(found))
             found.append(None)
             continue
         told = _VALUES.fullmatch(part)
         assert told, part
         start, step, times = float(told["start"]), float(told["step"] or 0), int(told["times"] or 0)
         found += [start + step * number for number in range(times + 1)]
-    return [(number * interval, value) for number, value in enumerate(found) if value is not None]
+    return [
+        (number * interval, value) for number, value in enumerate(found) if value is not None or number in stale
+    ]
 
 
 def series(text: str) -> dict[str, str]:

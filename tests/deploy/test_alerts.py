@@ -30,7 +30,7 @@ LISTED = {
     *("HighFailureRatio", "HandlerNearTimeout", "DuplicatesLikely", "Saturated", "CheckpointFailing"),
     *("LeaseFlapping", "LoopBlocked", "Restarting"),
 }
-PAGES = {"Stalled", "LagNearRetention", "Dropping", "RecordsMissed", "CheckpointFailing"}
+PAGES = {"Down", "Stalled", "LagNearRetention", "Dropping", "RecordsMissed", "CheckpointFailing"}
 
 
 def changed(rule: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -43,7 +43,7 @@ def changed(rule: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         if not number:
             others = (1.5, -1.0)
         if "==" in found[0]:
-            others = (0.0,)
+            others = (0.0,) if number else (1.0,)
         for other in others:
             start, end = found.span(group)
             yield f"{found[0]}: {other:g}", rule | {"expr": f"{expression[:start]}{other:g}{expression[end:]}"}
@@ -92,7 +92,7 @@ def test_it_says_what_to_do_about_what_it_names(name: str, trees: dict[str, Tree
     assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
     assert rule["annotations"]["runbook_url"] == f"deploy/docs/operate.md#alert-{name.lower()}"
     used = set(re.findall(r"\$labels\.(\w+)", str(rule["annotations"])))
-    assert used & {"mapping", "instance"}
+    assert used & {"mapping", "instance", "job"}
     _, fired = CASES.played(rule, trees)
     assert fired
     for labels in fired:

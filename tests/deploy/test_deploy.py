@@ -331,6 +331,18 @@ def test_one_writer_of_the_state() -> None:
     assert f"install -d -o 65532 -g 65532 -m 0700 {STATE}" in dockerfile()
 
 
+def test_no_update_of_the_stack_replaces_the_instance_by_itself() -> None:
+    """An image that is looked up changes with time, and the volume cannot follow to a new instance; what a deleted
+    stack leaves, a snapshot, is something that the next one can begin with.
+    """
+    text = (DEPLOY / "cloudformation/template.yaml").read_text()
+    parameters = yaml.load(text, _Template)["Parameters"]
+    assert parameters["InstanceImage"]["Type"] == "AWS::EC2::Image::Id"
+    assert "Default" not in parameters["InstanceImage"]
+    assert stack()["State"]["DeletionPolicy"] == "Snapshot"
+    assert stack()["State"]["Properties"]["SnapshotId"][1] == "StateSnapshot"
+
+
 def test_nobody_is_root_and_the_root_is_read_only() -> None:
     """In every place, by the same numeric user, which runAsNonRoot can judge."""
     assert instruction("USER") == task()["containerDefinitions"][0]["user"] == in_stack()["User"] == "65532:65532"
@@ -350,6 +362,21 @@ def test_the_unit_knows_our_exit_codes() -> None:
     assert unit()["Restart"] == ["on-failure"]
     assert unit()["WatchdogSignal"] == ["SIGTERM"]
     assert "WatchdogSec" in unit()
+
+
+def test_the_unit_leaves_what_metrics_of_the_process_are_read_from() -> None:
+    """/proc/stat is not there under ProcSubset=pid, and then there are no process_* at all."""
+    assert "ProcSubset" not in unit()
+
+
+def test_somebody_else_is_process_1() -> None:
+    """What a handler's children leave behind goes to process 1, and stays a zombie unless that takes it in."""
+    assert all(one["init"] for one in compose()["services"].values() if "build" in one)
+    assert pod()["shareProcessNamespace"] is True
+    assert "shareProcessNamespace: true\n" in (CHART / "templates/deployment.yaml").read_text()
+    assert task()["containerDefinitions"][0]["linuxParameters"]["initProcessEnabled"] is True
+    assert in_stack()["LinuxParameters"]["InitProcessEnabled"] is True
+    assert "--init" in (DEPLOY / "README.md").read_text()
 
 
 def test_the_policy_is_what_the_product_prints() -> None:
