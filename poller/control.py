@@ -98,7 +98,7 @@ class Control(Keeping):
                 self._work.delete(uuid)
                 return refused("InvalidParameterValueException", " ".join(str(error).split()))
             if under_way is not None:
-                self._work.create(entry)
+                self._work.begin(entry)
         _log.info(f"{mapping.name}: created", extra=_extra("mapping_created", mapping))
         return Done(202, configuration(mapping, Standing(state, entry.modified), self._account))
 
@@ -214,12 +214,8 @@ class Control(Keeping):
             work.close()
             return refused("ServiceException", self._away)
         task = self._work.spawn(work)
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            if not task.cancelled():
-                raise
-            return refused("ServiceException", self._away)
+        await asyncio.wait([task])
+        return refused("ServiceException", self._away) if task.cancelled() else task.result()
 
     async def _changeable(self, uuid: str) -> Entry | Refused:
         """API-5, API-6. What is Disabled is not in use, whatever is still done for it."""

@@ -108,9 +108,12 @@ class Keeping(Reading):
                 self._service.add(mapping, begins=begins)
             except ConfigurationError as error:
                 held = " ".join(str(error).split())
-        self._book.put(Entry(draft, mapping, modified, None, held=held))
+        under_way = begins if mapping.enabled and not held else None
+        entry = self._book.put(Entry(draft, mapping, modified, under_way, held=held))
         if held:
             told_held(mapping, held)
+        elif under_way is not None:
+            self._work.begin(entry)
 
     async def _keep(self, entry: Entry) -> Refused | None:
         """First the store, then what is told; why neither."""

@@ -53,7 +53,7 @@ class Work:
         if task is not None:
             await asyncio.wait([task])
 
-    def create(self, entry: Entry) -> None:
+    def begin(self, entry: Entry) -> None:
         """Watches the first steps of a mapping that was just added."""
         coordinator = self._service.coordinator(entry.kept.mapping.uuid)
         assert coordinator is not None

@@ -73,9 +73,6 @@ class MainLoop:
                 f"The change has begun and was not done within {self.deadline:g} seconds; it goes on: see later"
                 " what has become of it.",
             )
-        except asyncio.CancelledError:
-            claim.acquire(blocking=False)  # who asked is gone
-            raise
         assert answer is not None, "only the deadline takes the claim away"
         return answer
 

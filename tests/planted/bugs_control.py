@@ -114,4 +114,20 @@ CONTROL: Final[tuple[Bug, ...]] = (
         " ",
         _CONTROL,
     ),
+    Bug(
+        "broken-handler-is-enabling-for-ever",
+        "API-3: after a restart nobody sees that the mapping does not run",
+        "control_keeping.py",
+        "            self._work.begin(entry)\n",
+        "            pass\n",
+        _CONTROL,
+    ),
+    Bug(
+        "signature-over-what-a-header-says",
+        "API-1: whoever sees a signed request may send another body with it",
+        "core/sigv4.py",
+        "            sha256(request.body).hexdigest(),",
+        '            headers.get("x-amz-content-sha256", sha256(request.body).hexdigest()),',
+        ("tests/unit/core/test_sigv4.py",),
+    ),
 )

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -215,6 +216,7 @@ async def test_what_a_handler_works_on_is_finished_under_the_old_settings(
         await reached(service, control, uuid, "Disabled" if "Enabled" in update else "Enabled")
         assert stopped == ([] if "Enabled" in update else [0])
         assert seen == ["begun", "done"]
+        assert service.find(uuid).stats.last_result == "success"  # API-12
         await until(lambda: not service.queue("orders").bodies(), "its deletion")
 
 
@@ -231,6 +233,36 @@ async def test_while_a_change_is_under_way_there_is_no_other() -> None:
         assert done(control.get(uuid), 200)["BatchSize"] == 7
         fields = (await kept(service))[uuid].fields
         assert (fields["BatchSize"], fields["Tags"]) == (7, {"a": "b"})
+        done(await control.delete(uuid))
+        assert refused(await control.tag(arn, {"b": "c"})) == ("ResourceInUseException", 400)
+        await reached(service, control, uuid, None)
+
+
+async def test_a_change_that_has_begun_goes_on_without_who_asked() -> None:
+    """CFG-55: half of one would be a mapping that nobody knows of."""
+    async with controlled() as (service, control):
+        asked = asyncio.create_task(control.create(QUEUE))
+        await asyncio.sleep(0)
+        asked.cancel()
+        await until(lambda: service.clock.advance(1) or service.coordinators, "the mapping")
+        (uuid,) = await kept(service)
+        await reached(service, control, uuid, "Enabled")
+
+
+async def test_a_daemon_that_drains_takes_no_changes() -> None:
+    """API-1: what it was drained of would be filled again."""
+    async with controlled() as (service, control):
+        uuid = await created(service, control)
+        control._read_only = "It drains."
+        arn = done(control.get(uuid), 200)["EventSourceMappingArn"]
+        for answer in (
+            await control.create({**QUEUE, "FunctionName": OTHER}),
+            await control.update(uuid, {"BatchSize": 7}),
+            await control.delete(uuid),
+            await control.tag(arn, {"a": "b"}),
+            await control.pause("orders"),
+        ):
+            assert answer == Refused("ServiceException", 503, "It drains.")
 
 
 async def test_two_that_change_the_same_at_once_do_not_mix() -> None:
@@ -620,3 +652,23 @@ async def test_a_held_mapping_stands_in_the_way_of_no_reload(lasting: dict[str, 
         async with reloading(service, control, tmp_path / "poller.yaml", changed) as end:
             await end()
         assert {name: one.mapping.batch_size for name, one in service.coordinators.items()} == {"mine": 7}
+
+
+async def test_a_mapping_whose_handler_cannot_be_had_after_a_restart_is_told(
+    lasting: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """API-3: as it is when a change leads there; once the handler is mended, switching it on brings it back."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = tmp_path / "esmcomes.py"
+    module.write_text("def handler(event, context): pass\n")
+    async with controlled(**lasting) as (service, control):
+        uuid = await created(service, control, FunctionName="python:esmcomes:handler")
+    del sys.modules["esmcomes"]
+    module.write_text("def other_name(event, context): pass\n")
+    async with controlled(**lasting) as (service, control):
+        await reached(service, control, uuid, "Disabled")
+        assert "esmcomes has no 'handler'" in done(control.get(uuid), 200)["StateTransitionReason"]
+        sys.modules["esmcomes"].handler = other
+        done(await control.update(uuid, {"Enabled": True}))
+        await reached(service, control, uuid, "Enabled")

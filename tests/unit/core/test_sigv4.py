@@ -1,6 +1,7 @@
 """Whether a signature is good: botocore signs, and whatever is changed afterwards is found."""
 
 import datetime as dt
+from hashlib import sha256
 from unittest import mock
 
 import pytest
@@ -24,13 +25,21 @@ CODES = {"InvalidSignatureException", "IncompleteSignatureException", "MissingAu
 
 
 def signed(
-    method="POST", target=PATH, body=b'{"BatchSize":1}', when=WHEN, key=KEY, secret=SECRET, token=None, **headers
+    method="POST",
+    target=PATH,
+    body=b'{"BatchSize":1}',
+    when=WHEN,
+    key=KEY,
+    secret=SECRET,
+    token=None,
+    service="lambda",
+    **headers,
 ):
     """The request as botocore signs it."""
     request = AWSRequest(method, f"http://{HOST}{target}", headers=headers, data=body)
     request.context["payload_signing_enabled"] = True
     with mock.patch("botocore.auth.get_current_datetime", return_value=dt.datetime.fromtimestamp(when, dt.UTC)):
-        SigV4Auth(Credentials(key, secret, token), "lambda", "eu-west-1").add_auth(request)
+        SigV4Auth(Credentials(key, secret, token), service, "eu-west-1").add_auth(request)
     return SignedRequest(method, target, [("Host", HOST), *request.headers.items()], body)
 
 
@@ -98,6 +107,17 @@ def test_what_was_changed_after_it_was_signed_is_refused(change):
     request = signed()
     assert check(request) is None
     assert code(change(request)) == "InvalidSignatureException"
+
+
+def test_what_was_signed_for_another_service_is_refused():
+    assert code(signed(service="sqs")) == "InvalidSignatureException"
+
+
+@pytest.mark.parametrize(
+    "said", ["UNSIGNED-PAYLOAD", "STREAMING-UNSIGNED-PAYLOAD-TRAILER", sha256(b"{}").hexdigest()]
+)
+def test_the_body_itself_is_signed_whatever_a_header_says_of_it(said):
+    assert code(signed(**{"X-Amz-Content-SHA256": said})) == "InvalidSignatureException"
 
 
 def test_a_key_that_is_not_ours_is_refused_as_at_aws():
