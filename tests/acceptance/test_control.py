@@ -29,6 +29,16 @@ def work(event, context):
 def other(event, context):
     time.sleep(0.02)
     note(*[text(one) if "kinesis" in one else one["body"] for one in event["Records"]])
+
+
+def ordered(event, context):
+    records = event["Records"]
+    note(*[one["dynamodb"]["NewImage"]["n"]["S"] if "dynamodb" in one else one["body"] for one in records])
+
+
+def slower(event, context):
+    time.sleep(0.05)
+    ordered(event, context)
 """
 ALL = {"FilterCriteria": {"Filters": [{"Pattern": '{"data": {"n": [{"exists": true}]}}'}]}}
 ALL_OF_QUEUE = {"FilterCriteria": {"Filters": [{"Pattern": '{"body": {"n": [{"exists": true}]}}'}]}}
@@ -211,6 +221,74 @@ def test_a_queue_loses_nothing_by_changes_under_load(embedded_aws: str, sqs_clie
         besides = {**same, "FunctionName": "python:handlers:work", "Name": "besides", "Enabled": False}
         assert reloaded("config_reloaded", besides)["stopped"] == []
         assert told.get_event_source_mapping(UUID=uuid) == {**found, "ResponseMetadata": ANY}
+
+
+def test_order_stands_through_changes_under_load(embedded_aws: str, sqs_client: Any, folder: Path) -> None:
+    """FIFO-1, API-7, API-9: neither a FIFO queue nor a table's stream loses a record or its order, whatever
+    is changed and tagged at once; the queue's messages come once.
+    """
+    sqs, name = sqs_client(embedded_aws), daemon.own("order")
+    queue = daemon.make_queue(sqs, name + ".fifo")
+    counter = itertools.count()
+    with (
+        closing(streams.client("dynamodb", embedded_aws)) as dynamodb,
+        daemon.running(folder, daemon.environment(embedded_aws)) as running,
+        client(running) as told,
+    ):
+        made = dynamodb.create_table(
+            TableName=name,
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            BillingMode="PAY_PER_REQUEST",
+            StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
+        )
+
+        def put(texts: list[str]) -> None:
+            entries = []
+            for number in [next(counter) for _ in texts]:  # its group or key is what it is modulo 3
+                same = str(number % 3)
+                dynamodb.put_item(TableName=name, Item={"id": {"S": same}, "n": {"S": f"table {number}"}})
+                body = {"Id": str(number), "MessageBody": f"queue {number}"}
+                entries.append({**body, "MessageGroupId": same, "MessageDeduplicationId": str(number)})
+            assert "Failed" not in sqs.send_message_batch(QueueUrl=queue["url"], Entries=entries)
+
+        both = [
+            told.create_event_source_mapping(EventSourceArn=arn, FunctionName="python:handlers:ordered", **more)
+            for arn, more in (
+                (queue["arn"], {}),
+                (made["TableDescription"]["LatestStreamArn"], {"StartingPosition": "TRIM_HORIZON"}),
+            )
+        ]
+        with feeding(put) as end:
+            changes: tuple[dict[str, Any], ...] = (
+                {"BatchSize": 3, "FunctionName": "python:handlers:slower"},
+                {"Enabled": False},
+                {"Enabled": True, "ParallelizationFactor": 3},
+                {"ParallelizationFactor": 1, "FunctionName": "python:handlers:ordered"},
+            )
+            for mapping in both:
+                settled(told, mapping["UUID"])
+            for number, change in enumerate(changes):
+                for mapping in both:
+                    lanes = {"ParallelizationFactor": ANY} if mapping is both[0] else {}  # a queue has none
+                    fields = {name: value for name, value in change.items() if name not in lanes}
+                    told.update_event_source_mapping(UUID=mapping["UUID"], **fields)
+                    told.tag_resource(Resource=mapping["EventSourceMappingArn"], Tags={"change": str(number)})
+                for mapping in both:
+                    settled(told, mapping["UUID"], "Disabled" if change.get("Enabled") is False else "Enabled")
+            end()
+        sent = next(counter)
+        wanted = {f"{kind} {number}" for kind in ("queue", "table") for number in range(sent)}
+        daemon.wait_for(lambda: set(streams.notes(folder)) >= wanted, "every record")
+        daemon.wait_for(lambda: daemon.empty(sqs, queue["url"]), "the queue to be empty")
+        notes = streams.notes(folder)
+        assert max(Counter(note for note in notes if note.startswith("queue")).values()) == 1
+        first = list(dict.fromkeys(notes))
+        for kind in ("queue", "table"):
+            numbers = [int(note.split()[1]) for note in first if note.startswith(kind)]
+            for group in range(3):
+                of_group = [number for number in numbers if number % 3 == group]
+                assert of_group == sorted(of_group), kind
 
 
 def test_a_kill_in_the_middle_of_a_call_leaves_the_store_whole(
