@@ -234,6 +234,7 @@ def test_a_window_with_a_wrong_field_is_none(field: str, value: object) -> None:
         Progress(after("8"), (HEAD,), lanes=4, starts=("9", "10", "11", "12")),
         Progress(after("8"), (replace(HEAD, first="", last="", count=0),), WINDOW, 1),
         Progress(LATEST, lanes=1, starts=("7",)),
+        Progress(LATEST, (replace(HEAD, lane=0),), WINDOW, 1, ("7",)),
     ],
 )
 def test_where_lanes_go_on_comes_back_as_it_was_written(progress: Progress) -> None:
