@@ -33,6 +33,11 @@ ACTIONS: Final[dict[str, Action]] = {
     "stopping": Action(_INFO, (), "A signal to stop has come: nothing new is received, running handlers finish."),
     "ending_at_once": Action(_WARNING, (), "A second signal: the process ends where it stands."),
     "stopped": Action(_INFO, (), "The process ends with nothing left in hand."),
+    "exit_forced": Action(
+        _WARNING,
+        ("threads",),
+        "All is done, and something keeps the process (these threads, atexit): it is ended.",
+    ),
     "config_reloaded": Action(
         _INFO, ("stopped", "started"), "The file was read again; these mappings were stopped and started."
     ),

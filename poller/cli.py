@@ -66,10 +66,11 @@ def run(path: Path, *, drain: bool) -> None:
 
     configuration = load(path, environment())
     from poller.daemon import run_daemon  # after the file: what is wrong with that need not wait for an AWS SDK
+    from poller.ending import ending_soon
     from poller.output import forgiving
 
     with forgiving():
-        _run(run_daemon(configuration, drain=drain, console=Console(stderr=True)))
+        _run(ending_soon(run_daemon(configuration, drain=drain, console=Console(stderr=True))))
 
 
 @commands.command()

@@ -25,6 +25,11 @@ async def blocks_the_loop(event, context):
         time.sleep(0.1)
 
 
+async def deaf(event, context):
+    os.write(OUT, b"begun\\n")
+    await asyncio.to_thread(threading.Event().wait)
+
+
 def for_ever(event, context):
     os.write(OUT, b"begun\\n")
     threading.Event().wait()
@@ -83,6 +88,22 @@ def test_the_deadline_gives_back_what_a_handler_still_holds(
         running.signal(15)
         assert running.wait() == 3, running.output()
         assert "abandoned" in running.output()
+    assert daemon.counts(client, queue["url"]) == (1, 0, 0)
+
+
+def test_a_thread_that_a_handler_has_left_does_not_keep_the_process(
+    embedded_aws: str, sqs_client: Any, tmp_path: Path
+) -> None:
+    """Else it would be killed when the manager's patience ends, and its exit code would tell nothing."""
+    client = sqs_client(embedded_aws)
+    queue = daemon.make_queue(client, daemon.own("deaf"), visibility=300)
+    daemon.send(client, queue["url"], ["one"])
+    daemon.write(tmp_path, mapping(queue, "deaf"), handlers=HANDLERS, ShutdownTimeoutInSeconds=1)
+    with daemon.running(tmp_path, daemon.environment(embedded_aws)) as running:
+        daemon.wait_for(lambda: daemon.written(tmp_path / "seen.txt"), "the invocation")
+        running.signal(15)
+        assert running.wait() == 3, running.output()
+    assert "exit_forced" in running.output()
     assert daemon.counts(client, queue["url"]) == (1, 0, 0)
 
 
