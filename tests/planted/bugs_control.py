@@ -5,6 +5,7 @@ from typing import Final
 from tests.planted.bug import Bug
 
 _CONTROL = ("tests/unit/test_control.py",)
+_RELOAD = ("tests/unit/test_control_reload.py",)
 _CHANGES = ("tests/unit/core/test_api_changes.py",)
 _LISTS = ("tests/unit/core/test_api_lists.py",)
 _STORE = ("tests/contract/test_store_contract.py", "-k", "sqlite")
@@ -104,7 +105,7 @@ CONTROL: Final[tuple[Bug, ...]] = (
         "control_keeping.py",
         "            self._coming = tuple(coming)\n",
         "",
-        _CONTROL,
+        _RELOAD,
     ),
     Bug(
         "held-mapping-refuses-reloads",
@@ -112,7 +113,7 @@ CONTROL: Final[tuple[Bug, ...]] = (
         "control_keeping.py",
         " if not self._at_rest(entry) ",
         " ",
-        _CONTROL,
+        _RELOAD,
     ),
     Bug(
         "broken-handler-is-enabling-for-ever",
