@@ -4,13 +4,14 @@ It knows the JSON of /v1/mappings and nothing behind it, so that it shows this p
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from http.client import HTTPException
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.constrain import Constrain
 from rich.table import Table
 from rich.text import Text
@@ -24,6 +25,23 @@ TOKEN_VARIABLE = "POLLER_TOKEN"  # noqa: S105 - the name of a variable
 _FETCH_SECONDS = 5.0
 _LONGEST_ANSWER = 16 << 20
 _WIDEST = 110
+
+_LEAST_NAME = 6  # columns
+_LEAST_RESULT = 5
+_NAME, _STATE, _RESULT = "name", "state", "last\nresult"
+_GO_FIRST = (
+    "batch",
+    "ok",
+    "in\nflight",
+    _RESULT,
+    "shards\n/stuck",
+    "retries",
+    "re-\ntries",
+    "in/s",
+    _STATE,
+    "given\nup",
+)
+"""Columns in the order in which a narrow terminal does without them."""
 
 _TROUBLE_STYLES = {"bad": "bold red", "warn": "yellow"}
 _STATE_STYLES = {"Enabled": "green", "Disabled": "dim", "Deleting": "dim"}
@@ -84,7 +102,8 @@ def fetch(url: str, token: str | None = None) -> JsonObject:
 
 
 def table(status: JsonObject) -> RenderableType:
-    """The table of a body of /v1/mappings, with the last error of each mapping below; fits 80 columns.
+    """The table of a body of /v1/mappings, with the last error of each mapping below; fits 80 columns, and does
+    without some of the numbers where there are fewer, but never without names.
 
     With a stream among the mappings it tells what was given up, and how many shards are read and how many of them
     stand still, where it otherwise tells what failed: of a queue that comes back, and is a retry then.
@@ -92,19 +111,52 @@ def table(status: JsonObject) -> RenderableType:
     mappings = status["mappings"]
     if not mappings:
         return Text("no mappings")
-    streams = any("shards" in mapping for mapping in mappings)
-    own = ("re-\ntries", "given\nup", "shards\n/stuck") if streams else ("failed", "retries")
-    # numbers keep their full width; the name and the last result share what is left
-    view = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold", expand=True)
-    view.add_column("name", no_wrap=True, overflow="ellipsis", ratio=4)
-    view.add_column("state", no_wrap=True)
-    for heading in ("in/s", "lag", "in\nflight", "batch", "ok", *own):
-        view.add_column(heading, justify="right", no_wrap=True, vertical="bottom")
-    view.add_column("last\nresult", no_wrap=True, overflow="ellipsis", ratio=3)
-    for mapping in mappings:
-        view.add_row(*_row(mapping, streams=streams))
     errors = [_error_line(mapping) for mapping in mappings if mapping.get("last_error")]
-    return Group(Constrain(view, _WIDEST), *errors)
+    return Group(Constrain(_Table(mappings), _WIDEST), *errors)
+
+
+def room_for(widths: Mapping[str, int], go_first: Sequence[str], width: int) -> list[str]:
+    """Of columns that are so wide, by their headings, those that `width` has room for, a space between any two."""
+    shown = list(widths)
+    for heading in go_first:
+        if sum(widths[one] + 1 for one in shown) <= width + 1:
+            break
+        if heading in shown:
+            shown.remove(heading)
+    return shown
+
+
+class _Table:
+    """The rows and their headings, made when it is known how wide they may be."""
+
+    def __init__(self, mappings: list[JsonObject]) -> None:
+        streams = any("shards" in mapping for mapping in mappings)
+        own = ("re-\ntries", "given\nup", "shards\n/stuck") if streams else ("failed", "retries")
+        headings = (_NAME, _STATE, "in/s", "lag", "in\nflight", "batch", "ok", *own, _RESULT)
+        self._rows = [dict(zip(headings, _row(mapping, streams=streams), strict=True)) for mapping in mappings]
+        self._widths = {
+            heading: max(*map(len, heading.split("\n")), *(row[heading].cell_len for row in self._rows))
+            for heading in headings
+        } | {_NAME: _LEAST_NAME, _RESULT: _LEAST_RESULT}
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        del console
+        # numbers keep their full width; the name and the last result share what is left
+        view = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold", expand=True)
+        shown = room_for(self._widths, _GO_FIRST, options.max_width)
+        for heading in shown:
+            match heading:
+                case "name":
+                    view.add_column(heading, no_wrap=True, overflow="ellipsis", ratio=4)
+                case "state":
+                    view.add_column(heading, no_wrap=True)
+                case "last\nresult":
+                    view.add_column(heading, no_wrap=True, overflow="ellipsis", ratio=3)
+                case _:
+                    view.add_column(heading, justify="right", no_wrap=True, vertical="bottom")
+        for row in self._rows:
+            view.add_row(*(row[heading] for heading in shown))
+        yield view
 
 
 def show(status: JsonObject, console: Console) -> None:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from poller.core.model import JsonObject
-from poller.statusview import clean, duration, short
+from poller.statusview import clean, duration, room_for, short
 
 _HEADING = 3  # lines: the sums, and the names of the columns
 _DETAILS = 7  # lines below the mappings
@@ -24,6 +24,10 @@ _SHARD_WORDS = {
     "waiting_parent": ("waiting (w)", "dim"),
     "done": ("done (d)", "dim"),
 }
+_LEAST_NAME = 8  # columns
+_NUMBERS = ("in/s", "out/s", "lag", "in flight", "retries", "given up")
+_GO_FIRST = ("out/s", "retries", "in flight", "in/s", "state", "given up")
+"""Columns in the order in which a narrow terminal does without them."""
 HELP = "q quit   up/down choose   s sort"
 
 
@@ -69,18 +73,18 @@ def lines(status: JsonObject, view: View, width: int, height: int, problem: str)
         f"{len(mappings)} mapping{'s' * (len(mappings) != 1)}   "
         f"{short(sum(float(one.get('in_per_second', 0)) for one in mappings))} in/s   "
         f"{short(sum(float(one.get('out_per_second', 0)) for one in mappings))} out/s   ",
-        (f"by {view.order}   {HELP}", "dim"),
+        (f"by {view.order}", "dim"),
         no_wrap=True,
         overflow="ellipsis",
     )
-    note = Text(clean(problem), style="bold red", no_wrap=True, overflow="ellipsis")
+    note = _line((clean(problem), "bold red") if problem else (HELP, "dim"))
     if not mappings:
         return Group(head, note, Text("no mappings"))
     place = _place(mappings, view)
     room = max(1, height - _HEADING - _DETAILS)
     first = max(0, min(place - room // 2, len(mappings) - room))
     shown = mappings[first : first + room]
-    body = _table(shown, mappings[place])
+    body = _table(shown, mappings[place], width)
     return Group(head, note, body, *_details(mappings[place], width, len(mappings) - first - len(shown)))
 
 
@@ -116,30 +120,37 @@ def _level(mapping: JsonObject) -> str:
     return str(trouble.get("level")) if isinstance(trouble, dict) else ""
 
 
-def _table(shown: list[JsonObject], chosen: JsonObject) -> Table:
+def _table(shown: list[JsonObject], chosen: JsonObject, width: int) -> Table:
+    rows = [_row(mapping) for mapping in shown]
+    widths = {heading: max(len(heading), *(row[heading].cell_len for row in rows)) for heading in rows[0]}
+    headings = room_for(widths | {"mapping": _LEAST_NAME}, _GO_FIRST, width)
     view = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim", expand=True)
-    view.add_column("", width=1, no_wrap=True)
-    view.add_column("mapping", no_wrap=True, overflow="ellipsis", ratio=1)
-    view.add_column("state", no_wrap=True)
-    for heading in ("in/s", "out/s", "lag", "in flight", "retries", "given up"):
-        view.add_column(heading, justify="right", no_wrap=True)
-    for mapping in shown:
-        level = _level(mapping)
-        state = "Finished" if mapping.get("finished") else clean(mapping.get("state", "?"))
-        given = int(mapping.get("discarded", 0))
-        view.add_row(
-            Text({"bad": "✕", "warn": "!"}.get(level, " "), style=_TROUBLE_STYLES.get(level, "")),
-            Text(clean(mapping.get("name", "?")), style=_TROUBLE_STYLES.get(level, "")),
-            Text(state, style=_STATE_STYLES.get(state, "yellow")),
-            Text(short(float(mapping.get("in_per_second", 0)))),
-            Text(short(float(mapping.get("out_per_second", 0)))),
-            Text(duration(float(mapping.get("lag_seconds") or 0))),
-            Text(f"{short(mapping.get('in_flight_batches', 0))}/{short(mapping.get('limit', 0))}"),
-            Text(short(mapping.get("retries", 0))),
-            Text(short(given) if "discarded" in mapping else "-", style="red" if given else ""),
-            style="reverse" if mapping is chosen else "",
-        )
+    for heading in headings:
+        if heading == "mapping":
+            view.add_column(heading, no_wrap=True, overflow="ellipsis", ratio=1)
+        else:
+            view.add_column(heading, justify="right" if heading in _NUMBERS else "left", no_wrap=True)
+    for mapping, row in zip(shown, rows, strict=True):
+        view.add_row(*(row[heading] for heading in headings), style="reverse" if mapping is chosen else "")
     return view
+
+
+def _row(mapping: JsonObject) -> dict[str, Text]:
+    """By the headings; the first column, which has a sign, has none."""
+    level = _level(mapping)
+    state = "Finished" if mapping.get("finished") else clean(mapping.get("state", "?"))
+    given = int(mapping.get("discarded", 0))
+    return {
+        "": Text({"bad": "✕", "warn": "!"}.get(level, " "), style=_TROUBLE_STYLES.get(level, "")),
+        "mapping": Text(clean(mapping.get("name", "?")), style=_TROUBLE_STYLES.get(level, "")),
+        "state": Text(state, style=_STATE_STYLES.get(state, "yellow")),
+        "in/s": Text(short(float(mapping.get("in_per_second", 0)))),
+        "out/s": Text(short(float(mapping.get("out_per_second", 0)))),
+        "lag": Text(duration(float(mapping.get("lag_seconds") or 0))),
+        "in flight": Text(f"{short(mapping.get('in_flight_batches', 0))}/{short(mapping.get('limit', 0))}"),
+        "retries": Text(short(mapping.get("retries", 0))),
+        "given up": Text(short(given) if "discarded" in mapping else "-", style="red" if given else ""),
+    }
 
 
 def _details(mapping: JsonObject, width: int, more: int) -> list[Text]:

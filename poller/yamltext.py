@@ -107,7 +107,31 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
     lines = text.splitlines()
     if mark.line < len(lines) and "${" in lines[mark.line]:
         sentence += "; inside [ ] and { }, write ${...} in quotes, or put the value on a line of its own"
+    else:
+        began = mark if error.context_mark is None else error.context_mark
+        sentence += _advice(str(error.context), str(error.problem), began.line + 1)
     return Problem(sentence, mark.line + 1, mark.column + 1)
+
+
+def _advice(context: str, problem: str, began: int) -> str:
+    """What mends most texts of which PyYAML says so, for people who write YAML and do not parse it. `began` is the
+    line on which the thing began that is wrong or not finished.
+    """
+    if "character '\\t'" in problem:
+        return "; indent with spaces, not with tabs"
+    if "any token" in problem or "alias" in f"{context} {problem}":
+        return "; put text that begins with such a sign in quotes"
+    if "a flow" in context:
+        return f"; see that the bracket of line {began} is closed"
+    if "a quoted scalar" in context:
+        return f"; see that the quote of line {began} is closed"
+    if "a simple key" in context:
+        return f"; see that line {began} has a colon with a space behind it"
+    if "block" in f"{context} {problem}":
+        return "; see that this line is indented exactly like those beside it"
+    if "mapping values" in problem:
+        return "; see how this line and the one before it are indented, and put text that holds ': ' in quotes"
+    return ""
 
 
 class _Value(NamedTuple):

@@ -55,7 +55,9 @@ async def readable_errors(request: web.Request, handler: Answer) -> web.StreamRe
         answer.headers["Allow"] = allowed
         return answer
     except web.HTTPNotFound as error:
-        paths = sorted({resource.canonical for resource in request.app.router.resources()})
+        all_paths = {resource.canonical for resource in request.app.router.resources()}
+        # those that answer to what nobody should ask are no place to go to
+        paths = sorted(path for path in all_paths if path == "/" or not path.endswith(("/", "}{path}")))
         return text(f"There is nothing here; this listener has {', '.join(paths)}.\n", error.status)
     except NoSuchMapping as error:
         name = str(error)

@@ -48,6 +48,19 @@ def test_the_fullest_row_fits_80_columns_with_every_number_whole():
     assert "succ" in text
 
 
+@pytest.mark.parametrize("width", [20, 30, 40, 60, 79])
+def test_a_narrow_terminal_does_without_numbers_and_not_without_names(width):
+    text = shown(mapping(), stream(), width=width)
+
+    assert all(len(line) <= width for line in text.splitlines())
+    queue, clicks = (line.split() for line in text.splitlines()[-2:])
+    assert (queue[0], clicks[0]) == ("orders", "clicks")
+    assert "5m" in clicks
+    assert ("Enabled" in clicks) == (width >= 30)
+    assert ("12.3k" in clicks) == (width >= 40)
+    assert not any("…" in cell for cell in queue + clicks[:-1])
+
+
 def test_a_wide_terminal_shows_names_and_results_whole():
     text = shown(mapping(name="a-long-name-of-a-mapping", last_result="invalid_response"), width=200)
 

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from poller.topview import Order, View, in_order, lines, press
+from poller.topview import HELP, Order, View, in_order, lines, press
 
 
 def mapping(name, **more):
@@ -63,6 +63,24 @@ def test_everything_fits_80_columns_and_24_lines():
     assert "last error 03:04:05 UTC: ValueError: xxx" in text
     assert "250 standing still (b)  500 reading (r)  250 done (d)" in text
     assert "more below" in text
+
+
+@pytest.mark.parametrize("width", [20, 30, 40, 60])
+def test_a_narrow_terminal_does_without_numbers_and_not_without_names(width):
+    shown = screen([stream("clicks", "rr"), mapping("payments")], width=width)
+
+    assert all(len(line) <= width for line in shown)
+    rows = [line.split() for line in shown if line.lstrip().startswith(("clicks ", "payments "))]
+    assert [row[0] for row in rows] == ["clicks", "payments", "clicks"], "two rows, and the details of the first"
+    assert "3s" in rows[0]
+    assert ("1,250" in rows[0]) == (width >= 30)
+    assert ("12.3k" in rows[0]) == (width >= 40)
+    assert not any("…" in cell for cell in rows[0] + rows[1])
+
+
+def test_the_keys_are_told_as_long_as_there_is_nothing_worse_to_tell():
+    assert screen([mapping("a")])[1].strip() == HELP
+    assert screen([mapping("a")], problem="gone")[1].strip() == "gone"
 
 
 def test_the_chosen_one_is_on_the_screen_wherever_it_stands():

@@ -199,6 +199,29 @@ def test_what_is_not_yaml(text: str, line: int | None, column: int | None, words
     assert (problem.line, problem.column) == (line, column)
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "advice"),
+    [
+        ("a:\n  - b: 1\n    c: 2\n   d: 3\n", 4, "see that this line is indented exactly like those beside it"),
+        ("a:\n  b: 1\n c: 2\n", 3, "see that this line is indented exactly like those beside it"),
+        ("  a: 1\nb: 2\n", 2, "see that this line is indented exactly like those beside it"),
+        ("a: 1\n  b: 2\n", 2, "see how this line and the one before it are indented"),
+        ("a: b: c\n", 1, "put text that holds ': ' in quotes"),
+        ("a:\n\tb: 1\n", 2, "indent with spaces, not with tabs"),
+        ("a: @x\n", 1, "put text that begins with such a sign in quotes"),
+        ("a: *.txt\n", 1, "put text that begins with such a sign in quotes"),
+        ("x: 1\na: [1\nb: 2\n", 3, "see that the bracket of line 2 is closed"),
+        ("x: 1\na: 'x\nb: 1\n", 4, "see that the quote of line 2 is closed"),
+        ("a:\n- b: 1\nc\nd: 2\n", 4, "see that line 3 has a colon with a space behind it"),
+    ],
+)
+def test_what_is_not_yaml_comes_with_what_mends_it(text: str, line: int, advice: str) -> None:
+    problem = refused(text)
+    assert problem.line == line
+    assert problem.sentence.startswith("this is not YAML: ")
+    assert advice in problem.sentence
+
+
 def test_a_few_lines_of_aliases_cannot_fill_the_memory() -> None:
     """Nine levels of nine aliases stand for 400 million values."""
     lines = ["a0: &a0 [x,x,x,x,x,x,x,x,x]"]

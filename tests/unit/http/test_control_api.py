@@ -187,6 +187,15 @@ async def test_a_query_of_which_nobody_knows_what_it_means_is_refused(query):
     assert (status, headers["x-amzn-ErrorType"], control.asked) == (400, "ValidationException", [])
 
 
+async def test_other_paths_tell_those_of_people_and_no_patterns():
+    async with served(Recording()) as url:
+        status, body, _ = await ask(f"{url}/v2")
+    text = body.decode()
+    assert (status, "{version}" in text) == (404, False)
+    assert text.count("/2015-03-31/event-source-mappings,") == 1
+    assert "/2017-03-31/tags/{arn}" in text
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [("GET", "/2015-03-31/functions/"), ("PATCH", ONE), ("POST", ONE), ("GET", TAGS), ("DELETE", ALL)],
