@@ -200,6 +200,8 @@ def test_a_template_of_cloudformation_in_json() -> None:
             FunctionName="worker:live",
             BatchSize=5,
             FunctionResponseTypes=BATCHES,
+            KMSKeyArn="arn:aws:kms:eu-west-1:123456789012:key/1",
+            Tags={"team": "jobs"},
             Handler={"TimeoutInSeconds": 120},
         ),
         mapping(
@@ -277,7 +279,8 @@ def test_the_answer_of_list_event_source_mappings() -> None:
             Name="secrets.fifo-secrets",
             EventSourceArn=ARN("sqs", "secrets.fifo"),
             FunctionName=ARN("lambda", "function:secrets"),
-            FilterCriteria={"Filters": [{"Pattern": {"body": ["x"]}}]},
+            FilterCriteria={"Filters": [{"Pattern": '{"body": ["x"]}'}]},
+            KMSKeyArn="arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
         ),
     ]
     assert "Attempts: -1" not in imported.text
