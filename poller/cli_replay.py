@@ -55,7 +55,8 @@ def replay(
     S3 has, and the mapping's handler gets the event that Lambda would give it. A partial response is honoured:
     the rest follows at once, as long as it gets shorter. A document is removed only when all of its records are
     done; of one that is partly done the rest takes its place. Killed at any point, it loses nothing, and a batch
-    under way is handled again the next time.
+    under way is handled again the next time. Of tumbling windows only the end is replayed, from a bucket: in the
+    middle nobody would take the state that the function returns.
 
     Between a document's ends are the records of other keys too, where ParallelizationFactor is above 1. They are
     told apart as the daemon does it. How AWS does is not known: for documents that AWS itself wrote for such a

@@ -50,10 +50,11 @@ class Borrowed:
         while wires := await undisturbed(self._receive(min(maximum, TEN))):
             fresh = {wire["MessageId"]: wire for wire in wires if wire["MessageId"] not in self._seen}
             self._seen.update(fresh)
-            known += len(wires)
             if fresh or known > 2 * len(self._seen):
                 return list(fresh.values())
-            self.visibility = min(2 * self.visibility, _LONGEST)
+            if not known:
+                self.visibility = min(2 * self.visibility, _LONGEST)
+            known += len(wires)
         return []
 
     @retry(

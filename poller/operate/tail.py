@@ -82,6 +82,7 @@ class Tail:
         self._clock = SystemClock()
         self._reads = asyncio.Semaphore(MOST_READS)
         self._begun: set[str] = set()
+        self._known: set[str] = set()  # that are read or will be, and have not ended
         self._tasks: asyncio.TaskGroup
 
     async def run(self) -> None:
@@ -96,9 +97,10 @@ class Tail:
             start = Position(PositionKind.AT_TIMESTAMP, timestamp=self._since)
         else:
             shards = tuple(shard for shard in shards if listing.shows_open(shard.id))
+        self._known = {shard.id for shard in shards}
         try:
             async with asyncio.TaskGroup() as self._tasks:
-                self._begin(shards, start)
+                self._begin(tuple(shard for shard in shards if not self._known & {*shard.parents}), start)
         except BaseExceptionGroup as group:
             first = _first(group)
             if not isinstance(first, _Enough):
@@ -108,6 +110,7 @@ class Tail:
         for shard in shards:
             if shard.id not in self._begun:
                 self._begun.add(shard.id)
+                self._known.add(shard.id)
                 self._tasks.create_task(self._follow(shard.id, start))
 
     async def _follow(self, shard_id: str, start: Position) -> None:
@@ -142,9 +145,10 @@ class Tail:
             pace.ended(behind=bool(page.behind) or len(records) == MOST_RECORDS, size=page.size)
 
     async def _descend(self, shard_id: str, page: Page) -> None:
-        """The shard has ended: its children are read from their beginning."""
+        """The shard has ended: its children are read from their beginning, once their other parents have ended."""
         children = page.children or await self._stream.children(shard_id)
-        self._begin(children, TRIM_HORIZON)
+        self._known.discard(shard_id)
+        self._begin(tuple(child for child in children if not self._known & {*child.parents}), TRIM_HORIZON)
 
     def _shown(self, shard_id: str, records: list[Record]) -> None:
         for record in records:

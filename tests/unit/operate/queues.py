@@ -1,5 +1,6 @@
 """A queue in this process behind ports.SendingQueue."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,13 +12,14 @@ from poller.testing import FakeQueue, ManualClock
 
 class TestedQueue:
     """A FakeQueue that nobody waits for: an empty receive is answered at once. Each takes `seconds` of a
-    ManualClock; `order` has the calls that change something.
+    ManualClock; `order` has the calls that change something, `taken` tells that a receive was made.
     """
 
     __test__ = False
 
     def __init__(self, clock: Clock, name: str = "dead", *, seconds: float = 0, **more: Any) -> None:
         self.fake = FakeQueue(name, clock=None if "service" in more else clock, **more)
+        self.taken = asyncio.Event()
         self._clock = clock
         self._seconds = seconds
         self.order: list[str] = []
@@ -39,7 +41,11 @@ class TestedQueue:
         del wait
         if isinstance(self._clock, ManualClock):
             self._clock.advance(self._seconds)
-        return await self.fake.receive(maximum, 0, visibility_timeout, deadline)
+        answer = await self.fake.receive(maximum, 0, visibility_timeout, deadline)
+        self.taken.set()
+        for _ in range(3):  # it is under way for a while
+            await asyncio.sleep(0)
+        return answer
 
     async def delete(self, receipts: Sequence[str]) -> Sequence[Failure]:
         self.order.append("delete")

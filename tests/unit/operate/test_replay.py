@@ -180,6 +180,16 @@ async def test_a_long_run_over_a_queue_ends_with_its_last_document(sources: Sour
     assert queue.bodies() == ["no document"] * 9
 
 
+async def test_what_is_left_of_a_document_is_sent_before_it_goes(sources: Sources) -> None:
+    """PBR-22: and is not taken up by the run that wrote it."""
+    queue = TestedQueue(SystemClock())
+    queue.send_now(json.dumps(document(shown("a", "bad"))))
+    (one,) = await replayed(sources, QueuePlace(queue, Borrowed(queue, 60), 1))
+    assert (one.fate, one.done, one.left, queue.order) == ("partly done", 1, 1, ["send", "delete"])
+    (left,) = map(json.loads, queue.bodies())
+    assert json.loads(left["payload"])["Records"] == shown("bad", first=11)
+
+
 async def test_a_document_that_is_out_of_our_hands_is_not_removed(sources: Sources) -> None:
     """Its time was over before it was handled: somebody else may have it."""
     queue = TestedQueue(SystemClock())
