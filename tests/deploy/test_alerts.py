@@ -111,12 +111,12 @@ def test_a_rule_that_was_changed_is_noticed(what: str, rule: dict[str, Any], tre
 
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is not on this machine: our evaluator stands alone")
 def test_promtool_says_the_same(tmp_path: Path) -> None:
-    """Of the rules as they are and of each that was changed: what differs would be a fault of our evaluator."""
+    """Of the rules as they are and of some that were changed: what differs would be a fault of our evaluator."""
     assert PROMTOOL is not None
     told = yaml.safe_load((FOLDER / "alerts_test.yaml").read_text())
     (tmp_path / "rules.yaml").write_text((FOLDER / "alerts.yaml").read_text())
     files = [FOLDER / "alerts_test.yaml"]
-    for number, (_, rule) in enumerate(CHANGED):
+    for number, (_, rule) in enumerate(CHANGED[::5]):
         (tmp_path / f"{number}.yaml").write_text(yaml.safe_dump({"groups": [{"name": "g", "rules": [rule]}]}))
         case = told | {"rule_files": [f"{number}.yaml"], "tests": [CASES.by_alert[rule["alert"]]]}
         files.append(tmp_path / f"{number}_test.yaml")
