@@ -179,4 +179,28 @@ ENDS: Final[tuple[Bug, ...]] = (
         "    if abandoned < 0:\n        raise StopDeadlinePassed(",
         ("tests/acceptance/test_stop.py", "-k", "deadline_gives_back"),
     ),
+    Bug(
+        "the-end-waits-for-ever",
+        "Promise 4: a thread that a handler has left keeps the process, until it is killed",
+        "cli.py",
+        "_run(ending_soon(run_daemon(configuration, drain=drain, console=Console(stderr=True))))",
+        "_run(run_daemon(configuration, drain=drain, console=Console(stderr=True)))",
+        ("tests/acceptance/test_stop.py", "-k", "does_not_keep"),
+    ),
+    Bug(
+        "forced-end-looks-clean",
+        "Promise 4: what was abandoned is not told by the exit code when the process does not end by itself",
+        "ending.py",
+        "return failure.exit_code if isinstance(failure, PollerError) else 1",
+        "return 0",
+        ("tests/unit/test_ending.py",),
+    ),
+    Bug(
+        "beats-of-the-stuck",
+        "Promise 3: systemd never learns that a mapping is stuck",
+        "notify.py",
+        "if manager.watchdog is None or stuck else",
+        "if manager.watchdog is None else",
+        ("tests/unit/test_notify.py",),
+    ),
 )
