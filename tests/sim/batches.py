@@ -31,6 +31,7 @@ class Batches(Limits):
             call = self._queue_begins(process, source, work)
         else:
             call = self._stream_begins(process, source, work)
+        call.changes = source.changes
         self._window_is_kept(source, call, getattr(work, "batch", work))
         for rec in call.recs:
             self._announced.discard((process, rec))
@@ -218,7 +219,7 @@ class Batches(Limits):
     ) -> None:
         # after a restart two batches that were halved may be formed as one again
         place = call.place and call.place[0]
-        key = (call.source, call.source.changes, place, process.number if halved else 0, *names)
+        key = (call.source, call.changes, place, process.number if halved else 0, *names)
         self._errors[key] += 1
         ends = (self.kills, self.power_failures, self.cut_offs)
         before = self._ends_then.setdefault(key, ends)

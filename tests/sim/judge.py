@@ -24,6 +24,8 @@ class Call:
     window: tuple[Source, str | None, int] | None = None
     count: int = 0
     """What the state of its window said when it began."""
+    changes: int = 0
+    """How often its settings had changed when it began: an attempt counts against those it was made under."""
 
 
 @dataclass(eq=False)

@@ -5,6 +5,7 @@ that it failed, and at a power failure forget what was not written durably.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,9 @@ class Rows(MemoryStore):
         super().__init__()
         self.durable: dict[str, dict[str, Lease]] = {}
         self.down = False
+        self.forgotten: Counter[str] = Counter()
+        """How often the rows of a mapping were forgotten. A store keeps an order: what it was asked to before
+        that has no effect after it."""
 
     def of(self, app: str) -> dict[str, Lease]:
         return self._apps[app]
@@ -68,6 +72,11 @@ class SimStore:
             return True
         raise StoreError("planted: no answer")
 
+    def _later(self, app: str, work: Callable[[], Any]) -> Callable[[], Any]:
+        """Does it, unless the rows have been forgotten meanwhile."""
+        times = self._rows.forgotten[app]
+        return lambda: work() if self._rows.forgotten[app] == times else None
+
     def _swap(self, app: str, expected: Lease, lease: Lease, durable: bool) -> Lease | Conflict:
         rows = self._rows.of(app)
         found = rows.get(lease.key)
@@ -95,7 +104,7 @@ class SimStore:
             raise StoreError("planted: lost answer")
 
     async def create(self, app: str, lease: Lease) -> bool:
-        lost = await self._meddle(lambda: self._create(app, lease))
+        lost = await self._meddle(self._later(app, lambda: self._create(app, lease)))
         created = self._create(app, lease)
         self._lost(lost)
         return created
@@ -109,7 +118,7 @@ class SimStore:
         return await self._rows.get(app, key)
 
     async def swap(self, app: str, expected: Lease, lease: Lease, *, durable: bool = True) -> Lease | Conflict:
-        lost = await self._meddle(lambda: self._swap(app, expected, lease, durable))
+        lost = await self._meddle(self._later(app, lambda: self._swap(app, expected, lease, durable)))
         answer = self._swap(app, expected, lease, durable)
         self._lost(lost)
         return answer
@@ -124,6 +133,7 @@ class SimStore:
     async def forget(self, app: str) -> None:
         lost = await self._meddle(None)
         self._world.rules.forgets(app)
+        self._rows.forgotten[app] += 1
         await self._rows.forget(app)
         self._rows.sync()
         self._lost(lost)
