@@ -7,19 +7,18 @@ of things; the rules live elsewhere:
     -> Receive        visibility.py
     -> Received       filter.py, then batcher.py, for FIFO then lanes.py
     -> slot free?     slots.py; how many there are is scaling.py's question
-    -> Invoke         unless a receipt is stale
-    -> Invoked        settle.py
-    -> Delete         deletes.py | leave alone | wait and Invoke again
+    -> Invoke         queue_batches.py, unless a receipt is stale
+    -> Invoked        settle.py; queue_batches.py carries it out
+    -> Delete         deletes.py | leave alone: releases.py | wait and Invoke again
 
 A message is in one of four places: asked for, buffered, running, or being deleted; `_held` knows them all by id,
 with the newest receipt. Whether the queue is empty is asked of readings.py.
 """
 
-from collections.abc import Iterable, Sequence
 from random import Random
 from typing import assert_never
 
-from poller.core.batcher import Batcher, shrunk
+from poller.core.batcher import Batcher
 from poller.core.budget import ByteBudget
 from poller.core.deletes import Deletes
 from poller.core.filter import RecordFilter, make_filter
@@ -27,7 +26,6 @@ from poller.core.held import Held
 from poller.core.lanes import GroupGate
 from poller.core.mapping import EventSourceMapping
 from poller.core.messages import (
-    ChangeVisibility,
     Command,
     Delete,
     Deleted,
@@ -38,33 +36,28 @@ from poller.core.messages import (
     Filtered,
     Finished,
     Hold,
-    InvocationOutcome,
-    Invoke,
     Invoked,
     LeaseLapsed,
-    LetGo,
     Receive,
     Received,
     ReceiveFailed,
     ReleaseReason,
     Request,
     Requested,
-    Settled,
     Tick,
     VisibilityChanged,
 )
 from poller.core.mode import ACTIVE, DRAINING, FINISHED, PAUSED, RUNNING, STOPPING, Mode
-from poller.core.model import Batch, FunctionError, Instant, InvocationResult, Message, QueueFacts, QueueGauges
-from poller.core.payload import EVENT_LIMIT, make_messages
+from poller.core.model import Instant, Message, QueueFacts, QueueGauges
+from poller.core.payload import make_messages
 from poller.core.permits import BUDGET_EVERY, Permits
+from poller.core.queue_batches import Batches
 from poller.core.readings import Readings
 from poller.core.receives import LONG_POLL, Asked, Receives
+from poller.core.releases import Releases
 from poller.core.scaling import Concurrency
-from poller.core.settle import Ack, Release, Retry, retry_seconds, settle_queue
 from poller.core.slots import Slots
 from poller.core.visibility import lease_end, override
-
-ENTRIES = 10  # SQS: entries of one batch call
 
 
 class QueueConsumer:
@@ -76,9 +69,8 @@ class QueueConsumer:
         """`longest_wait` bounds a long poll (seconds, 0 to 20), so that a stop need not wait longer."""
         self._mapping = mapping
         self._fifo = mapping.arn.fifo
-        self._random = random
         self._mode: Mode = RUNNING if mapping.enabled else PAUSED
-        self._commands: list[Command] = []
+        self._commands: list[Command] = []  # one list for all parts, so that orders keep their order
 
         self._filter = make_filter(mapping.filters, mapping.source) if mapping.filters else None
         self._held = Held(budget)
@@ -91,8 +83,20 @@ class QueueConsumer:
         self._permits = Permits(
             mapping, self._slots, self._batcher, self._gate, self._receives, self._deletes, self._held, budget
         )
+        self._releases = Releases(mapping, self._held, self._commands)
+        self._batches = Batches(
+            mapping,
+            random,
+            self._held,
+            self._batcher,
+            self._gate,
+            self._slots,
+            self._receives,
+            self._deletes,
+            self._releases,
+            self._commands,
+        )
         self._budget_at: float | None = None
-        self._changes_under_way = 0
         self._abandoned = 0
 
     # --- what the driver asks ---
@@ -110,7 +114,7 @@ class QueueConsumer:
     @property
     def at_rest(self) -> bool:
         """Whether it holds nothing and no call of its own is under way."""
-        return self._slots.idle and not (self._receives or self._held or self._changes_under_way)
+        return self._slots.idle and not (self._receives or self._held or self._releases.under_way)
 
     @property
     def receiving(self) -> bool:
@@ -170,7 +174,7 @@ class QueueConsumer:
             case Received():
                 self._on_received(event, mono)
             case Invoked():
-                self._on_invoked(event.batch, event.result, mono)
+                self._batches.ended(event.batch, event.result, mono, waits=self._mode in ACTIVE)
             case Deleted():
                 self._on_deleted(event, mono)
                 if self._mode is RUNNING and self._deletes.quiet and self._budget_at is None:
@@ -178,7 +182,7 @@ class QueueConsumer:
             case ReceiveFailed(poll):
                 self._receives.failed(poll, mono)
             case VisibilityChanged():
-                self._changes_under_way -= 1
+                self._releases.under_way -= 1
             case Extended(ids, lease_until):
                 self._held.extend(ids, lease_until)
             case Described(facts):
@@ -193,7 +197,8 @@ class QueueConsumer:
         return self._taken()
 
     def _taken(self) -> list[Command]:
-        commands, self._commands = self._commands, []
+        commands = self._commands.copy()
+        self._commands.clear()
         return commands
 
     # --- facts ---
@@ -226,11 +231,11 @@ class QueueConsumer:
         if self._mapping.poller.heartbeat:
             self._commands.append(Hold(fresh))
         if self._mode not in ACTIVE:
-            self._give_back(fresh, ReleaseReason.STOP)
+            self._releases.give_back(fresh, ReleaseReason.STOP)
         elif self._filter is None:
-            self._admit(fresh)
+            self._batches.admit(fresh)
         elif passing := self._passing(fresh, self._filter):
-            self._admit(passing)
+            self._batches.admit(passing)
 
     def _passing(self, messages: tuple[Message, ...], criteria: RecordFilter) -> tuple[Message, ...]:
         """BAT-5, FLT-40, FIFO-9: the others are deleted, whatever becomes of these, and never reach a batch."""
@@ -250,21 +255,13 @@ class QueueConsumer:
         if self._mapping.poller.heartbeat:
             self._commands.append(Hold((message,)))
 
-    def _on_invoked(self, batch: Batch, result: InvocationResult, now: float) -> None:
-        full = self._slots.free <= 0
-        if not self._slots.end(batch):
-            return  # abandoned before it ended: its messages are no longer ours
-        self._settle(batch, result, now)
-        if full and self._slots.free > 0:
-            self._slots.free_since = now
-
     def _on_deleted(self, event: Deleted, now: float) -> None:
         failed = event.failed
         leases = {message.id: self._held[message.id].lease_until for message in failed} if failed else {}
         done, given_up = self._deletes.answered(event.messages, failed, leases, now)
-        self._forget(done)
+        self._releases.forget(done)
         if given_up:
-            self._forget(given_up)
+            self._releases.forget(given_up)
             detail = f"not deleted before their receipts ran out, so they will be delivered again ({event.detail})"
             self._commands.append(LeaseLapsed(given_up, detail))
 
@@ -273,7 +270,7 @@ class QueueConsumer:
             case Request.PAUSE:
                 if self._mode in ACTIVE:
                     self._mode = PAUSED
-                    self._return_unstarted()
+                    self._batches.return_unstarted()
             case Request.RESUME:
                 if self._mode is PAUSED:
                     self._mode = RUNNING
@@ -296,8 +293,7 @@ class QueueConsumer:
         """Starts whatever may start now; the only place that does."""
         slots = self._slots
         receiving = self._mode in ACTIVE
-        while (again := slots.next_retry(now)) is not None:
-            self._start(again, now)
+        self._batches.start_retries(now)
         if receiving:
             if self._batcher.count and self._permits.may_close():
                 closed = self._batcher.close_due(now, slots.free_since)
@@ -305,7 +301,7 @@ class QueueConsumer:
                     closed = self._batcher.flush()
                 if closed is not None:
                     slots.enqueue([closed])
-            self._start_ready(now)
+            self._batches.start_ready(now)
         while call := self._deletes.next_call(now):
             self._commands.append(Delete(call))
         queues_own = self._readings.visibility
@@ -349,141 +345,15 @@ class QueueConsumer:
         """Whether the queue had nothing for the last receive, and no other is in flight."""
         return self._readings.nothing_came and not self._receives
 
-    def _admit(self, messages: Sequence[Message]) -> None:
-        """Into batches, and these into slots. A FIFO batch first loses what its groups do not allow yet: batches
-        are formed before the gate, so that a group that needs two of them is in one at a time (FIFO-1).
-        """
-        batches = self._batcher.add(messages, messages[0].received_at)
-        if self._fifo:
-            batches = [entered for batch in batches if (entered := self._gate.admit(batch)).messages]
-        self._slots.enqueue(batches)
-
-    def _start_ready(self, now: float) -> None:
-        while (batch := self._slots.next_ready()) is not None:
-            self._start(batch, now)
-
-    def _start(self, batch: Batch, now: float) -> None:
-        """Invokes, unless receipts have gone stale (SQS-23, FIFO-6) or the event can never be sent (BAT-11)."""
-        batch = self._held.refreshed(batch)
-        if self._held.lease_until(batch) < now:
-            batch = self._without_stale(batch, self._held.stale(batch.messages, now))
-            if not batch.messages:
-                return
-        self._slots.start(batch, now)
-        if batch.size > EVENT_LIMIT and len(batch.messages) == 1:
-            reason = f"the event has {batch.size} bytes, more than the {EVENT_LIMIT} that an invocation may have"
-            self._on_invoked(batch, FunctionError("RequestTooLarge", reason), now)
-            return
-        self._commands.append(Invoke(batch))
-
-    def _without_stale(self, batch: Batch, stale: tuple[Message, ...]) -> Batch:
-        """The batch less its stale messages, and less those behind them in the same group."""
-        gone_groups = {message.group for message in stale if message.group is not None}
-        stale_ids = {message.id for message in stale}
-        gone: list[Message] = []
-        kept: list[Message] = []
-        for message in batch.messages:
-            (gone if message.id in stale_ids or message.group in gone_groups else kept).append(message)
-        self._forget(gone)
-        self._commands.append(
-            LeaseLapsed(tuple(gone), "not invoked before their receipts ran out; the queue brings them back")
-        )
-        self._leave_gate(gone, {message.group or "" for message in gone})
-        return shrunk(batch, tuple(kept))
-
-    def _settle(self, batch: Batch, result: InvocationResult, now: float) -> None:
-        """Carries out what settle.py decided."""
-        held = self._held
-        lease_until = held.lease_until(batch)
-        verdict = settle_queue(batch, result, self._mapping, lease_until - now, self._random)
-        acked: tuple[Message, ...] = ()
-        failed: tuple[Message, ...] = ()
-        retry_in: float | None = None
-        for disposition in verdict.dispositions:
-            match disposition:
-                case Ack():
-                    acked = disposition.messages
-                    self._deletes.acknowledge(held.newest(acked))
-                case Release():
-                    failed = disposition.messages
-                case Retry(again, wait):
-                    retry_in = wait
-                    self._slots.retry_at(again, now + wait)
-                case _:
-                    assert_never(disposition)
-        stale = len(held.stale(batch.messages, now)) if lease_until < now else 0
-        self._commands.append(Settled(batch, verdict.outcome, acked, failed, verdict.detail, retry_in, stale))
-        if verdict.slows_down:
-            self._slots.concurrency.failed(now)
-        elif acked:
-            self._slots.concurrency.succeeded(now, backlog=self._receives.backlog)
-        if retry_in is not None:
-            if self._mode not in ACTIVE:
-                self._return_unstarted()
-            return
-        if failed:
-            self._let_go(failed, ran=verdict.outcome is not InvocationOutcome.THROTTLED)
-        if self._fifo:
-            self._leave_gate(batch.messages, {message.group or "" for message in failed})
-
-    def _let_go(self, failed: tuple[Message, ...], *, ran: bool) -> None:
-        """SQS-21: failed messages are left alone, or, with Poller.RetryDelay, told when to come back.
-
-        Those that never ran are left alone (SQS-23): they had their wait, and the target may have asked for more.
-        """
-        policy = self._mapping.poller.retry_delay
-        if policy is not None and ran:
-            current = self._held.newest(failed)
-            self._change(current, retry_seconds(current, policy), ReleaseReason.FAILED)
-        self._forget(failed)
-
-    def _leave_gate(self, messages: Iterable[Message], failed_groups: set[str]) -> None:
-        if not self._fifo:
-            return
-        released, back = self._gate.leave(messages, failed_groups)
-        if back:
-            self._give_back(back, ReleaseReason.GROUP_BLOCKED)
-        if released:
-            self._admit(released)
-
     def _stop(self, now: float) -> None:
         """What free slots can take is handed over, the rest is given back at once."""
         self._mode = STOPPING
         if (last := self._batcher.flush()) is not None:
             self._slots.enqueue([last])
-        self._start_ready(now)
-        self._return_unstarted()
-
-    def _return_unstarted(self) -> None:
-        """Gives back everything that no handler has (and retries of batches that none has)."""
-        unstarted: list[Message] = []
-        if (last := self._batcher.flush()) is not None:
-            unstarted += last.messages
-        unstarted += self._slots.drop_unstarted()
-        waited = self._gate.drop_waiting()
-        self._gate.leave(unstarted, set())
-        self._give_back((*unstarted, *waited), ReleaseReason.STOP)
+        self._batches.start_ready(now)
+        self._batches.return_unstarted()
 
     def _abandon(self) -> None:
         self._mode = STOPPING
-        self._return_unstarted()
-        running = self._slots.drop_running()
-        self._abandoned += len(running)
-        self._give_back(running, ReleaseReason.STOP)
-
-    def _give_back(self, messages: tuple[Message, ...], reason: ReleaseReason) -> None:
-        """Visible again at once, in the order in which they came: a group comes back as a whole."""
-        current = self._held.newest(messages)
-        self._change(current, (0,) * len(current), reason)
-        self._forget(current)
-
-    def _change(self, messages: tuple[Message, ...], seconds: tuple[int, ...], reason: ReleaseReason) -> None:
-        for start in range(0, len(messages), ENTRIES):
-            part = slice(start, start + ENTRIES)
-            self._changes_under_way += 1
-            self._commands.append(ChangeVisibility(messages[part], seconds[part], reason))
-
-    def _forget(self, messages: Sequence[Message]) -> None:
-        self._held.forget(messages)
-        if self._mapping.poller.heartbeat and messages:
-            self._commands.append(LetGo(tuple([message.id for message in messages])))
+        self._batches.return_unstarted()
+        self._abandoned += self._batches.return_running()

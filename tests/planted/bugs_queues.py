@@ -16,7 +16,7 @@ QUEUES: Final[tuple[Bug, ...]] = (
     Bug(
         "deleted-before-it-ran",
         "SQS-20: messages are deleted when they are handed to the function",
-        "core/queue_consumer.py",
+        "core/queue_batches.py",
         "self._commands.append(Invoke(batch))",
         "self._commands.append(Invoke(batch)); self._deletes.acknowledge(batch.messages)",
         _INVOKING,
@@ -24,7 +24,7 @@ QUEUES: Final[tuple[Bug, ...]] = (
     Bug(
         "stale-receipt-invoked",
         "SQS-23: a batch runs although the queue shows its messages to others already",
-        "core/queue_consumer.py",
+        "core/queue_batches.py",
         "if self._held.lease_until(batch) < now:",
         "if self._held.lease_until(batch) < 0:",
         _INVOKING,
@@ -32,7 +32,7 @@ QUEUES: Final[tuple[Bug, ...]] = (
     Bug(
         "group-runs-past-a-stale-message",
         "FIFO-6: what stands behind a stale message of its group runs before it",
-        "core/queue_consumer.py",
+        "core/queue_batches.py",
         "(gone if message.id in stale_ids or message.group in gone_groups else kept)",
         "(gone if message.id in stale_ids else kept)",
         _FIFO,
@@ -56,9 +56,9 @@ QUEUES: Final[tuple[Bug, ...]] = (
     Bug(
         "group-freed-while-a-retry-waits",
         "FIFO-6: after a throttle later messages of the group overtake the batch that waits",
-        "core/queue_consumer.py",
-        "                self._return_unstarted()\n            return\n        if failed:",
-        "                self._return_unstarted()\n        if failed:",
+        "core/queue_batches.py",
+        "                self.return_unstarted()\n            return\n        if failed:",
+        "                self.return_unstarted()\n        if failed:",
         _FIFO,
     ),
     Bug(
@@ -89,8 +89,8 @@ QUEUES: Final[tuple[Bug, ...]] = (
         "filter-after-the-batch",
         "BAT-5: filtered messages fill batches and reach the function",
         "core/queue_consumer.py",
-        "self._admit(passing)",
-        "self._admit(fresh)",
+        "self._batches.admit(passing)",
+        "self._batches.admit(fresh)",
         _FILTERING,
     ),
     Bug(
@@ -161,16 +161,16 @@ QUEUES: Final[tuple[Bug, ...]] = (
         "came-too-late-and-kept",
         "API-8: what a receive brings after the stop is hidden until its visibility ends",
         "core/queue_consumer.py",
-        "self._give_back(fresh, ReleaseReason.STOP)",
-        "self._forget(fresh)",
+        "self._releases.give_back(fresh, ReleaseReason.STOP)",
+        "self._releases.forget(fresh)",
         _ENDING,
     ),
     Bug(
         "stop-forgets-the-long-poll",
         "API-8: finished while a receive is in flight, whose messages nobody gives back",
         "core/queue_consumer.py",
-        "not (self._receives or self._held or self._changes_under_way)",
-        "not (self._held or self._changes_under_way)",
+        "not (self._receives or self._held or self._releases.under_way)",
+        "not (self._held or self._releases.under_way)",
         _ENDING,
     ),
     Bug(

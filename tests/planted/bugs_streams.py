@@ -128,7 +128,7 @@ STREAMS: Final[tuple[Bug, ...]] = (
     Bug(
         "document-dropped",
         "ERR-33: what is given up is passed although there is a destination",
-        "core/stream_consumer.py",
+        "core/stream_batches.py",
         "if self._settings.destination is None:",
         "if batch.records:",
         _FAILING,
@@ -136,9 +136,9 @@ STREAMS: Final[tuple[Bug, ...]] = (
     Bug(
         "passed-before-the-document",
         "ERR-33, DST-30: the position passes before the destination has accepted",
-        "core/stream_consumer.py",
+        "core/stream_batches.py",
         "self._commands.append(SendDocument(discard))",
-        'self._commands.append(SendDocument(discard)); self._on_document_sent(discard, "")',
+        'self._commands.append(SendDocument(discard)); self.document_sent(discard, "")',
         _FAILING,
     ),
     Bug(
@@ -152,7 +152,7 @@ STREAMS: Final[tuple[Bug, ...]] = (
     Bug(
         "lane-freed-while-a-retry-waits",
         "ERR-4, STR-40: a failed batch is tried behind those that came after it",
-        "core/stream_consumer.py",
+        "core/stream_batches.py",
         "lane.queue.appendleft(again)",
         "lane.queue.append(again)",
         _FAILING,
@@ -160,7 +160,7 @@ STREAMS: Final[tuple[Bug, ...]] = (
     Bug(
         "retry-without-a-pause",
         "ERR-6: a failing function is called in a busy loop",
-        "core/stream_consumer.py",
+        "core/stream_batches.py",
         "lane.due = now.mono + wait",
         "lane.due = now.mono",
         _FAILING,
@@ -168,7 +168,7 @@ STREAMS: Final[tuple[Bug, ...]] = (
     Bug(
         "rest-keeps-the-spent-budget",
         "PBR-22: what a partial response left undone has no fresh budget",
-        "core/stream_consumer.py",
+        "core/stream_batches.py",
         "self._forming.batch(lane, records, batch.trigger, batch.opened_at))",
         "replace(batch, records=records, attempts=batch.attempts + 1))",
         _FAILING,
@@ -176,17 +176,17 @@ STREAMS: Final[tuple[Bug, ...]] = (
     Bug(
         "filtered-record-not-resolved",
         "FLT-41: the position waits for ever for a record that was filtered out",
-        "core/stream_consumer.py",
-        "self._resolve([record for record in records if record.offset not in kept])",
-        "self._resolve([])",
+        "core/stream_intake.py",
+        "self._held.resolve([record for record in records if record.offset not in kept])",
+        "self._held.resolve([])",
         ("tests/unit/core/test_stream_consumer_filtering.py",),
     ),
     Bug(
         "attempt-not-written-first",
         "ERR-5: nobody knows of an attempt that ended the process",
-        "core/stream_consumer.py",
-        "elif self._guarded:",
-        "elif self._guarded and batch.attempts:",
+        "core/stream_batches.py",
+        "elif self._guards.needed:",
+        "elif self._guards.needed and batch.attempts:",
         _SAVING,
     ),
     Bug(
@@ -272,7 +272,7 @@ STREAMS: Final[tuple[Bug, ...]] = (
     Bug(
         "invocations-not-counted",
         "DST-8: the document says that nothing was invoked",
-        "core/stream_consumer.py",
+        "core/stream_batches.py",
         "invocations = batch.attempts + batch.interrupted",
         "invocations = batch.interrupted",
         (*_FAILING, *_SAVING),

@@ -45,8 +45,14 @@ ALSO: Final = {
     "mapping_streams": ("test_stream_rules.py",),
     "budget": ("test_queue_consumer_polling.py", "test_stream_consumer_reading.py"),
     "permits": ("test_queue_consumer_polling.py", "test_queue_consumer_ending.py"),
+    "queue_batches": ("test_queue_consumer_invoking.py", "test_queue_consumer_fifo.py"),
+    "releases": ("test_queue_consumer_ending.py", "test_queue_consumer_deleting.py"),
     "response": ("test_stream_response.py",),
+    "stream_batches": ("test_stream_consumer_failing.py", "test_stream_consumer_windows.py"),
     "stream_forming": ("test_stream_consumer_saving.py", "test_stream_consumer_windows.py"),
+    "stream_guards": ("test_stream_consumer_saving.py",),
+    "stream_held": ("test_stream_consumer_saving.py", "test_stream_consumer_reading.py"),
+    "stream_intake": ("test_stream_consumer_filtering.py", "test_stream_consumer_reading.py"),
     "stream_lane": ("test_stream_consumer_saving.py", "test_stream_consumer_failing.py"),
 }
 """What tests a file beside its own test_<name>*.py."""
