@@ -60,15 +60,24 @@ class Batches:
             batches = [entered for batch in batches if (entered := self._gate.admit(batch)).messages]
         self._slots.enqueue(batches)
 
-    def start_retries(self, now: float) -> None:
-        """Those that waited for another attempt, as far as it is due."""
-        while (again := self._slots.next_retry(now)) is not None:
-            self._start(again, now)
+    def start(self, batch: Batch, now: float) -> None:
+        """Invokes, unless receipts have gone stale (SQS-23, FIFO-6) or the event can never be sent (BAT-11)."""
+        batch = self._held.refreshed(batch)
+        if self._held.lease_until(batch) < now:
+            batch = self._without_stale(batch, self._held.stale(batch.messages, now))
+            if not batch.messages:
+                return
+        self._slots.start(batch, now)
+        if batch.size > EVENT_LIMIT and len(batch.messages) == 1:
+            reason = f"the event has {batch.size} bytes, more than the {EVENT_LIMIT} that an invocation may have"
+            self.ended(batch, FunctionError("RequestTooLarge", reason), now, waits=False)
+            return
+        self._commands.append(Invoke(batch))
 
     def start_ready(self, now: float) -> None:
         """Those that wait for a slot, as far as there is one."""
         while (batch := self._slots.next_ready()) is not None:
-            self._start(batch, now)
+            self.start(batch, now)
 
     def ended(self, batch: Batch, result: InvocationResult, now: float, *, waits: bool) -> None:
         """An invocation ended. `waits`: a batch that was not reached may wait for another attempt."""
@@ -94,20 +103,6 @@ class Batches:
         running = self._slots.drop_running()
         self._releases.give_back(running, ReleaseReason.STOP)
         return len(running)
-
-    def _start(self, batch: Batch, now: float) -> None:
-        """Invokes, unless receipts have gone stale (SQS-23, FIFO-6) or the event can never be sent (BAT-11)."""
-        batch = self._held.refreshed(batch)
-        if self._held.lease_until(batch) < now:
-            batch = self._without_stale(batch, self._held.stale(batch.messages, now))
-            if not batch.messages:
-                return
-        self._slots.start(batch, now)
-        if batch.size > EVENT_LIMIT and len(batch.messages) == 1:
-            reason = f"the event has {batch.size} bytes, more than the {EVENT_LIMIT} that an invocation may have"
-            self.ended(batch, FunctionError("RequestTooLarge", reason), now, waits=False)
-            return
-        self._commands.append(Invoke(batch))
 
     def _without_stale(self, batch: Batch, stale: tuple[Message, ...]) -> Batch:
         """The batch less its stale messages, and less those behind them in the same group."""

@@ -293,7 +293,8 @@ class QueueConsumer:
         """Starts whatever may start now; the only place that does."""
         slots = self._slots
         receiving = self._mode in ACTIVE
-        self._batches.start_retries(now)
+        while (again := slots.next_retry(now)) is not None:
+            self._batches.start(again, now)
         if receiving:
             if self._batcher.count and self._permits.may_close():
                 closed = self._batcher.close_due(now, slots.free_since)

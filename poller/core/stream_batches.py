@@ -31,6 +31,7 @@ from poller.core.stream_settle import (
     age_limit,
     expired_runs,
     final_too_old,
+    last_chance,
     recovered,
     settle_stream,
     too_old,
@@ -76,13 +77,20 @@ class Batches:
         self._commands = commands
         self._next_discard = 1
 
-    def due(self, wall_ahead: float) -> float | None:
-        """The monotonic second at which a lane is to be advanced; None when only facts can change anything.
+    def due(self, lane: Lane, wall_ahead: float) -> float | None:
+        """When a lane that is not busy is to be advanced (monotonic seconds); None when only facts can change it.
 
         `wall_ahead` is how many seconds the wall clock is ahead of the monotonic one.
         """
-        times = [self._lane_due(lane, wall_ahead) for lane in self._lanes if not lane.busy]
-        return min([due for due in times if due is not None], default=None)
+        if lane.queue:
+            return lane.due
+        due = None if waits(lane) else lane.buffer.due(lane.free_since)
+        if due is None or self._settings.maximum_age is None:
+            return due
+        oldest = lane.buffer.oldest_arrival()
+        assert oldest is not None, "what has a window has records"
+        # a record is too old from the moment on that comes after its age (ERR-10)
+        return min(due, oldest + self._settings.maximum_age - wall_ahead + MOMENT)
 
     def invoked(self, event: Invoked, now: Instant) -> None:
         """An invocation ended."""
@@ -91,7 +99,7 @@ class Batches:
             return  # abandoned before it ended
         lane.running = None
         lane.free_since = now.mono
-        if self._guards.alone(event.batch):
+        if self._guards.needed and last_chance(event.batch, self._settings):
             self._saving.hurry()  # it was alone, and others wait until it is known what came of it
         self._judge(lane, event.batch, event.result, event.request_id, now)
 
@@ -299,15 +307,3 @@ class Batches:
     def _remember_attempts(self) -> None:
         if self._guards.needed:
             self._saving.changed()
-
-    def _lane_due(self, lane: Lane, wall_ahead: float) -> float | None:
-        """When something in this lane, which is not busy, becomes due."""
-        if lane.queue:
-            return lane.due
-        due = None if waits(lane) else lane.buffer.due(lane.free_since)
-        if due is None or self._settings.maximum_age is None:
-            return due
-        oldest = lane.buffer.oldest_arrival()
-        assert oldest is not None, "what has a window has records"
-        # a record is too old from the moment on that comes after its age (ERR-10)
-        return min(due, oldest + self._settings.maximum_age - wall_ahead + MOMENT)

@@ -177,7 +177,7 @@ class StreamConsumer:
         if self._mode in ACTIVE:
             if (read := self._reading.due) is not None:
                 times.append(self._fetch_due(read))
-            times.append(self._batches.due(self._wall_ahead))
+            times += [self._batches.due(lane, self._wall_ahead) for lane in self._lanes if not lane.busy]
         return min([due for due in times if due is not None], default=None)
 
     def gauges(self) -> ShardGauges:

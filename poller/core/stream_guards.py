@@ -7,7 +7,6 @@ with it. When that Save goes out is stream_saving.py's question, what the row sa
 from collections.abc import Sequence
 
 from poller.core.mapping import StreamSettings
-from poller.core.records import StreamBatch
 from poller.core.stream_lane import Lane
 from poller.core.stream_settle import last_chance
 
@@ -25,10 +24,6 @@ class Guards:
         """Whether an attempt waits for a Save that is not written yet."""
         return self.needed and bool(self._next())
 
-    def alone(self, batch: StreamBatch) -> bool:
-        """Whether the attempt is made while nothing else runs: nobody is given up for what another has done."""
-        return self.needed and last_chance(batch, self._settings)
-
     def begin(self, number: int) -> bool:
         """A Save goes out, and has them in it; whether it has one at its last chance."""
         starting = self._next() if self.needed else []
@@ -39,9 +34,11 @@ class Guards:
 
     def saved(self, number: int) -> list[Lane]:
         """It is written: the lanes that may begin."""
-        begun = [lane for lane in self._lanes if lane.guard == number]
-        for lane in begun:
-            lane.guard = None
+        begun = []
+        for lane in self._lanes:
+            if lane.guard == number:
+                lane.guard = None
+                begun.append(lane)
         return begun
 
     def failed(self, number: int) -> None:
