@@ -100,8 +100,8 @@ class Limits(Judge):
         sums = self._sums.setdefault(key, Sums())
         count = told.state.get("count", 0)
         call.window, call.count = key, count
-        # what a dead process had done and not written is not done again where it is trimmed meanwhile
-        gone = any(rec.trimmed for rec in source.by_shard.get(str(shard), ()))
+        # what a dead process had done and not written is not done again where it is trimmed or too old meanwhile
+        gone = any(rec.trimmed or self.too_old(source.mapping, rec) for rec in source.by_shard.get(str(shard), ()))
         excused = gone and count in sums.ever
         if call.final:
             right = count == sums.all or excused
