@@ -95,7 +95,8 @@ class Batches(Limits):
             self.check(rec.matches, f"{rec.name} does not pass the filter")
             # a batch may have waited since its records were looked at: for a free call of Handler.Concurrency, or,
             # with its last attempt before it, to be alone
-            waited = len(mine) + 1 >= mapping.handler.concurrency or mapping.stream.retries is not None
+            full = len(mine) + 1 >= mapping.handler.concurrency or self._full_until.get(source) == self._world.time
+            waited = full or mapping.stream.retries is not None
             too_old = limit is not None and wall - rec.at.wall > limit + 1.0
             self.check(waited or not too_old, f"{rec.name} is too old to be tried")
             self._in_key_order(source, rec, recs)
