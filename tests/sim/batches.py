@@ -93,10 +93,10 @@ class Batches(Limits):
         wall = self._world.clock.now().wall
         for rec in recs:
             self.check(rec.matches, f"{rec.name} does not pass the filter")
-            # a batch may have waited since its records were looked at: for a free call of Handler.Concurrency, or,
-            # with its last attempt before it, to be alone
+            # a batch may have waited since its records were looked at: for a free call of Handler.Concurrency, or
+            # to be alone with its last attempt, or for another batch, of any mapping, that was
             full = len(mine) + 1 >= mapping.handler.concurrency or self._full_until.get(source) == self._world.time
-            waited = full or mapping.stream.retries is not None
+            waited = full or mapping.stream.retries is not None or process.solitude.left_at == self._world.time
             too_old = limit is not None and wall - rec.at.wall > limit + 1.0
             self.check(waited or not too_old, f"{rec.name} is too old to be tried")
             self._in_key_order(source, rec, recs)
