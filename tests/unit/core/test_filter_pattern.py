@@ -109,3 +109,47 @@ def test_a_number_beyond_any_float_is_refused_in_an_object_as_in_a_text() -> Non
     for number in (10**1000, -(10 ** (1000 - 1)), 10 ** (1000 - 2)):
         for pattern in ({"body": {"a": [{"anything-but": [1, number]}]}}, {"body": {"a": [number]}}):
             assert isinstance(parse_pattern(pattern), PatternProblem)
+
+
+def test_bounds_that_are_the_same_number_have_it_between_them() -> None:
+    """FLT-17."""
+    assert isinstance(parse_pattern({"a": [{"numeric": [">=", 5, "<=", 5]}]}), Pattern)
+    assert isinstance(parse_pattern({"a": [{"numeric": [">=", 5, "<", 5]}]}), PatternProblem)
+    assert isinstance(parse_pattern({"a": [{"numeric": ["=", 1, "=", 1]}]}), PatternProblem)
+
+
+def test_choices_have_the_same_limit_however_they_come_together() -> None:
+    """FLT-21: a thousand ways, and no more, also when the last member brings several at once."""
+
+    def one_of(count: int) -> Any:
+        return {"$or": [{"a": [n]} for n in range(count)]}
+
+    def together(*counts: int) -> Any:
+        return {"$or": [one_of(count) for count in counts]}
+
+    assert isinstance(parse_pattern(one_of(1_000)), Pattern)
+    assert isinstance(parse_pattern(one_of(1_001)), PatternProblem)
+    assert isinstance(parse_pattern(together(500, 500)), Pattern)
+    assert isinstance(parse_pattern(together(700, 700)), PatternProblem)
+
+
+def test_choices_may_stand_on_the_last_level_that_fields_have() -> None:
+    """FLT-21."""
+
+    def nested(levels: int) -> Any:
+        pattern: Any = {"$or": [{"a": [1]}, {"a": [2]}]}
+        for _ in range(levels):
+            pattern = {"x": pattern}
+        return pattern
+
+    limit = max(levels for levels in range(120) if isinstance(parse_pattern(nested(levels)), Pattern))
+    assert 90 <= limit < 119
+    assert isinstance(parse_pattern(nested(limit + 1)), PatternProblem)
+
+
+def test_text_of_a_pattern_has_no_numbers_that_json_has_not() -> None:
+    """FLT-24."""
+    with pytest.raises(ValueError, match="JSON"):
+        pattern_text({"a": [float("nan")]})
+    with pytest.raises(ValueError, match="JSON"):
+        pattern_text('{"a": [NaN]}')
