@@ -31,7 +31,7 @@ class Batches(Limits):
             call = self._queue_begins(process, source, work)
         else:
             call = self._stream_begins(process, source, work)
-        call.changes = source.changes
+        call.changes = source.made
         self._window_is_kept(source, call, getattr(work, "batch", work))
         for rec in call.recs:
             self._announced.discard((process, rec))

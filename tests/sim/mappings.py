@@ -92,7 +92,7 @@ def _stream(random: Random, aws: Aws, place: int) -> JsonObject:
     if kind is SourceKind.KINESIS and random.random() < 0.15:
         fields |= {
             "StartingPosition": "AT_TIMESTAMP",
-            "StartingPositionTimestamp": aws.clock.now().wall // 1 - 7_200.0,
+            "StartingPositionTimestamp": aws.clock.now().wall // 1 - 43_200.0,
         }
     return fields
 

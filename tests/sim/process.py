@@ -174,7 +174,7 @@ class Process(Service):
         self, mapping: EventSourceMapping, target: object = None, begins: MappingState = MappingState.CREATING
     ) -> Coordinator:
         source = self.world.sources.by_uuid[mapping.uuid]
-        source.mapping = mapping
+        source.mapping, source.made = mapping, source.changes
         self.ending.pop(mapping.name, None)
         coordinator = super().add(mapping, SimFunction(self, source) if source.python else None, begins)
         source.state = lambda: coordinator.stats.state

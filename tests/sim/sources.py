@@ -76,6 +76,8 @@ class Source:
     by_shard: dict[str, list[Rec]] = field(default_factory=dict)
     changes: int = 0
     """How often its mapping was changed or removed: attempts are counted anew from then on."""
+    made: int = 0
+    """What `changes` was when the mapping that runs was made: batches that wait for a call still begin in it."""
 
     @property
     def bounded(self) -> bool:
