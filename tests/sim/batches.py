@@ -104,7 +104,7 @@ class Batches(Limits):
         self._parents_are_done(source, work.shard_id)
         call = Call(source, recs, place, final)
         if batch.call is not None:
-            self.window_begins(source, call, batch.call)
+            self.window_begins(process, source, call, batch.call)
         return call
 
     def _in_key_order(self, source: Source, rec: Rec, recs: list[Rec]) -> None:

@@ -93,15 +93,20 @@ class Limits(Judge):
             held = coordinator._shards.gauges()[shard].buffered_bytes
             self.check(not held, f"{shard} holds {held} bytes and reads into a full budget")
 
-    def window_begins(self, source: Source, call: Call, told: Any) -> None:
+    def window_begins(self, process: "Process", source: Source, call: Call, told: Any) -> None:
         """TMB-2, TMB-3: `told` is the WindowCall of the batch that begins."""
         shard = call.place and call.place[0]
         key = (source, shard, told.start)
         sums = self._sums.setdefault(key, Sums())
         count = told.state.get("count", 0)
         call.window, call.count = key, count
-        # what a dead process had done and not written is not done again where it is trimmed or too old meanwhile
-        gone = any(rec.trimmed or self.too_old(source.mapping, rec) for rec in source.by_shard.get(str(shard), ()))
+        # what a dead process had done and not written is not done again where it is trimmed or too old meanwhile,
+        # or where what was interrupted counts as tried often enough
+        stream = source.mapping.stream
+        given_up = stream is not None and stream.retries is not None and process.number > 1
+        gone = given_up or any(
+            rec.trimmed or self.too_old(source.mapping, rec) for rec in source.by_shard.get(str(shard), ())
+        )
         excused = gone and count in sums.ever
         if call.final:
             right = count == sums.all or excused
