@@ -152,7 +152,9 @@ async def remove(world: "World") -> None:
     world.rules.removing.discard(mapping.uuid)
     if not removed:
         world.reached["not removed"] += 1
-        source.changes += 1  # its rows may be gone all the same
+        if mapping.stream is not None and not world.rows.of(mapping.uuid):
+            source.removed()  # its rows are gone all the same
+        source.changes += 1
         await kill(world)
         return
     left = world.rows.of(mapping.uuid) if mapping.stream is not None else {}
