@@ -37,7 +37,7 @@ async def ending_soon(work: Coroutine[Any, Any, T], within: float = EXIT_WITHIN)
 
 
 def _end(within: float, failure: BaseException | None) -> None:
-    time.sleep(within)
+    time.sleep(within)  # a daemon thread: a process that ends by itself does not wait for it
     try:
         ours = (threading.main_thread(), threading.current_thread())
         names = sorted({thread.name for thread in threading.enumerate() if thread not in ours})

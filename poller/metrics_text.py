@@ -114,7 +114,7 @@ def exposition(registry: CollectorRegistry, encode: Encode) -> bytes:
 
 
 def _number(value: float) -> str:
-    return str(floatToGoString(value))  # type: ignore[no-untyped-call]
+    return str(floatToGoString(value))  # type: ignore[no-untyped-call]  # theirs says no types
 
 
 def _escaped(value: str) -> str:

@@ -29,7 +29,7 @@ class _Forgiving(io.FileIO):
     def write(self, data: object) -> int:
         """As FileIO, but for what the system does not take."""
         try:
-            return super().write(data)  # type: ignore[arg-type]
+            return super().write(data)  # type: ignore[arg-type]  # a buffer, which 3.11 has no name for
         except OSError as error:
             if error.errno not in (*LOST, *FULL):
                 raise
@@ -40,7 +40,7 @@ class _Forgiving(io.FileIO):
             told, self.told = self.told, None
             if told is not None:
                 told(error.strerror or type(error).__name__)
-            return len(memoryview(data).cast("B"))  # type: ignore[arg-type]
+            return len(memoryview(data).cast("B"))  # type: ignore[arg-type]  # as above
 
 
 @contextmanager

@@ -11,7 +11,7 @@ def orders(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Works a little, and reports what failed."""
     failed = []
     for record in event["Records"]:
-        time.sleep(0.002)
+        time.sleep(0.002)  # stands for the work
         if json.loads(record["body"])["number"] % 50 == 0 and random.random() < 0.5:  # noqa: S311 - a game
             failed.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": failed}

@@ -35,7 +35,7 @@ async def feed() -> None:
             records = [{"Data": json.dumps({"number": n}), "PartitionKey": f"visitor-{n % 7}"} for n in numbers]
             await kinesis.put_records(StreamName="clicks", Records=records)
             number += EACH
-            await asyncio.sleep(1)
+            await asyncio.sleep(1)  # so often it sends
 
 
 def _client(service: str):
