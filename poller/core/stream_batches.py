@@ -34,6 +34,7 @@ from poller.core.stream_settle import (
     last_chance,
     recovered,
     settle_stream,
+    shrunk,
     too_old,
 )
 from poller.core.stream_windows import Windows
@@ -201,7 +202,8 @@ class Batches:
             return True
         runs, alive = too_old(batch, limit, now.wall)
         if runs and alive:
-            lane.queue.appendleft(replace(batch, records=alive))
+            rest = replace(batch, records=alive)
+            lane.queue.appendleft(shrunk(rest, len(batch.records), self._settings))
         for run in runs:
             self._give_up(lane, GiveUp(replace(batch, records=run), DiscardReason.AGE, None), "", now)
         return bool(runs)

@@ -12,6 +12,7 @@ from poller.core.payload import RECORD_SEPARATOR
 from poller.core.records import Head, Record, StreamBatch, WindowCall, sequence_value
 from poller.core.stream_lane import Lane
 from poller.core.stream_payload import event_overhead
+from poller.core.stream_settle import shrunk
 from poller.core.stream_windows import Windows
 
 
@@ -19,7 +20,9 @@ class Forming:
     """Makes and numbers the batches of one shard."""
 
     def __init__(self, mapping: EventSourceMapping, shard_id: str, windows: Windows | None) -> None:
+        assert mapping.stream is not None, "a shard belongs to a stream"
         self._mapping = mapping
+        self._settings = mapping.stream
         self._shard_id = shard_id
         self._windows = windows
         self._overhead = event_overhead(None, mapping, shard_id)
@@ -83,7 +86,8 @@ class Forming:
             return batch
         lane.head = None
         # what a smaller BatchSize makes of it are other batches, and none of them has been tried (ERR-22)
-        return _inherited(batch, head) if head.count <= self._mapping.batch_size else batch
+        inherits = head.count <= self._mapping.batch_size
+        return shrunk(_inherited(batch, head), head.count, self._settings) if inherits else batch
 
     def _around(self, call: WindowCall | None) -> int:
         return self._overhead if call is None else event_overhead(call, self._mapping, self._shard_id)

@@ -14,7 +14,7 @@
 6. any other failure: the same batch again after a back-off (ERR-6).
 
 Before each attempt `too_old` takes out what has outlived the record age (ERR-10 to ERR-12), and after a restart
-`recovered` judges an attempt whose end nobody saw.
+`recovered` judges an attempt whose end nobody saw. `shrunk` says whose attempts the rest of a batch has.
 """
 
 from collections.abc import Sequence
@@ -217,6 +217,17 @@ def recovered(batch: StreamBatch, mapping: EventSourceMapping) -> Bisect | GiveU
     settings = _settings(mapping)
     spent = settings.retries is not None and counted(batch) > settings.retries
     return _halved_or_given_up(batch, INTERRUPTED, settings) if batch.interrupted or spent else None
+
+
+def shrunk(rest: StreamBatch, tried: int, settings: StreamSettings) -> StreamBatch:
+    """What is left of a batch that was tried with `tried` records: it keeps its attempts (BAT-6, ERR-12).
+
+    With bisect a single record does not, or it would be given up for what it never did alone (ERR-24): with the
+    others still there it would have become a half, with a fresh budget (ERR-22).
+    """
+    if settings.bisect and len(rest.records) == 1 < tried:
+        return replace(rest, attempts=0, interrupted=0)
+    return rest
 
 
 def age_limit(batch: StreamBatch, settings: StreamSettings, retention: float | None) -> float | None:

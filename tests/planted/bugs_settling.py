@@ -147,6 +147,14 @@ SETTLING: Final[tuple[Bug, ...]] = (
         _STREAM,
     ),
     Bug(
+        "rest-inherits-with-bisect",
+        "ERR-24: a good record is given up for what a batch did whose other records are gone",
+        "core/stream_settle.py",
+        "if settings.bisect and len(rest.records) == 1 < tried:",
+        "if False:",
+        _STREAM,
+    ),
+    Bug(
         "interrupted-costs-at-once",
         "ERR-5: a power cut gives up an innocent record",
         "core/stream_settle.py",

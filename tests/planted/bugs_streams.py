@@ -249,8 +249,8 @@ STREAMS: Final[tuple[Bug, ...]] = (
         "smaller-batches-inherit-attempts",
         "ERR-22: a smaller BatchSize gives good records up for what the larger batch did",
         "core/stream_forming.py",
-        "if head.count <= self._mapping.batch_size else batch",
-        "if head.count <= 10_000 else batch",
+        "inherits = head.count <= self._mapping.batch_size",
+        "inherits = head.count <= 10_000",
         _SAVING,
     ),
     Bug(

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from poller.core.mapping import EventSourceMapping
@@ -38,6 +39,8 @@ class Place:
     halve: bool = False
     second: list[Rec] = field(default_factory=list)
     free_since: float = 0.0
+    given_up: float = -inf
+    """When a record of `failed` was given up last."""
 
 
 class Judge:

@@ -9,12 +9,13 @@ from prometheus_client import CollectorRegistry
 from poller.core.budget import ByteBudget
 from poller.core.mapping import EventSourceMapping
 from poller.core.model import Instant, InvocationResult, MappingState
+from poller.core.stream_messages import Discarded
 from poller.errors import DestinationError
 from poller.ports import Destination, FailureDocument, Handler, LeaseStore
 from poller.runtime.coordinator import Coordinator
 from poller.runtime.shutdown import stop_now
 from poller.runtime.solitude import Solitude, Turn
-from poller.runtime.stream_coordinator import Opened
+from poller.runtime.stream_coordinator import Opened, StreamCoordinator
 from poller.service import Service
 from tests.sim.aws import SimClients
 from tests.sim.functions import SimFunction
@@ -179,7 +180,20 @@ class Process(Service):
         coordinator = super().add(mapping, SimFunction(self, source) if source.python else None, begins)
         source.state = lambda: coordinator.stats.state
         coordinator._dispatch = Spy(self, source, coordinator._dispatch)  # type: ignore[attr-defined]
+        if isinstance(coordinator, StreamCoordinator):
+            self._watch_discards(source, coordinator._watch.words)
         return coordinator
+
+    def _watch_discards(self, source: Source, words: dict[Any, Any]) -> None:
+        """Tells the rules what was given up, also where no document says so."""
+        real = words[Discarded]
+
+        def discarded(shard: str, command: Discarded, now: Instant) -> None:
+            if not self.dead:
+                self.world.rules.discarded(source, shard, command.discard.batch)
+            real(shard, command, now)
+
+        words[Discarded] = discarded
 
     async def _forget(self, coordinator: Coordinator) -> None:
         await super()._forget(coordinator)

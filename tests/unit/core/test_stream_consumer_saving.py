@@ -274,6 +274,33 @@ def test_what_was_trimmed_of_a_batch() -> None:
     assert gone.runs[0].batch.attempts == 0
 
 
+@pytest.mark.parametrize(("attempts", "interrupted"), [(2, 0), (0, 3)])
+def test_what_was_trimmed_beside_a_record_with_bisect(attempts: int, interrupted: int) -> None:
+    """ERR-20, ERR-22, ERR-24: the one that is left has a budget of its own, as the half that it would be."""
+    head = Head(0, "1", "2", 2, attempts, interrupted, 1.0, running=False)
+    rig = Rig(progress=Progress(after("0"), (head,), lanes=1), retries=0, bisect=True, destination=QUEUE)
+    rig.bring(*wires(2))
+    assert rig.discarded == []
+    assert rig.running == [[2]]
+    assert (rig.runs[0].batch.attempts, rig.runs[0].batch.interrupted) == (0, 0)
+    rig.end(BOOM)
+    discard = rig.one(SendDocument).discard
+    assert (numbers(discard), discard.reason, discard.invocations) == ([2], DiscardReason.RETRIES, 1)
+
+
+def test_what_expired_beside_a_record_with_bisect() -> None:
+    """ERR-12, ERR-22, ERR-24: so has the one that is left when the other becomes too old between two attempts."""
+    head = Head(0, "1", "2", 2, 1, 0, None, running=False)
+    mapped = {"retries": 1, "bisect": True, "maximum_age": 60.0, "guarded": True, "saving": False}
+    rig = Rig(progress=Progress(after("0"), (head,), lanes=1), now=50.0, **mapped)
+    rig.bring(*wires(1, at=0.0), *wires(2, at=49.0))
+    rig.at(61.0).saved()
+    assert rig.discarded == [[1]]
+    rig.saved()
+    assert rig.running == [[2]]
+    assert rig.runs[0].batch.attempts == 0
+
+
 def test_what_stands_before_a_failing_batch() -> None:
     """BAT-6: ends before it, and has attempts of its own; the other's are not forgotten meanwhile."""
     head = Head(0, "3", "4", 2, 1, 0, None, running=False)

@@ -8,7 +8,7 @@ import pytest
 from poller.core.mapping import EventSourceMapping, StreamSettings
 from poller.core.messages import InvocationOutcome
 from poller.core.model import FunctionError, InvocationResult, NotInvoked, Succeeded, Throttled
-from poller.core.records import DiscardReason, StreamBatch, WindowCall
+from poller.core.records import DiscardReason, Record, StreamBatch, WindowCall
 from poller.core.stream_settle import (
     INTERRUPTED,
     Ack,
@@ -24,6 +24,7 @@ from poller.core.stream_settle import (
     last_chance,
     recovered,
     settle_stream,
+    shrunk,
     too_old,
 )
 from tests.unit.core.machine import Middle
@@ -439,6 +440,30 @@ def test_an_interrupted_batch_is_halved() -> None:
     halves = recovered(stream_batch(*RECORDS, interrupted=1), stream_mapping(retries=1, bisect=True))
     assert halves == Bisect((A,), (B, C))
     assert recovered(stream_batch(*RECORDS, attempts=1), stream_mapping(retries=1, bisect=True)) is None
+
+
+@pytest.mark.parametrize(("attempts", "interrupted"), [(2, 0), (0, 2), (2, 1)])
+@pytest.mark.parametrize(
+    ("left", "tried", "bisect", "keeps"),
+    [
+        ((B,), 2, True, False),
+        ((B,), 3, True, False),
+        ((B,), 1, True, True),
+        ((B, C), 3, True, True),
+        ((B,), 2, False, True),
+        ((B, C), 3, False, True),
+        ((), 0, True, True),
+    ],
+)
+def test_what_is_left_of_a_batch(
+    attempts: int, interrupted: int, left: tuple[Record, ...], tried: int, bisect: bool, keeps: bool
+) -> None:
+    """BAT-6, ERR-12, ERR-22, ERR-24: it keeps its attempts; but with bisect a single record is not given up for
+    what it never did alone. Two of three are still halved, and the final invocation of a window has no records.
+    """
+    batch = stream_batch(*left, attempts=attempts, interrupted=interrupted, failed_at=NOW, not_reached=1)
+    rest = shrunk(batch, tried, settings_of(stream_mapping(retries=0, bisect=bisect)))
+    assert rest == (batch if keeps else replace(batch, attempts=0, interrupted=0))
 
 
 def test_an_interrupted_batch_without_limits() -> None:
