@@ -3,7 +3,8 @@
 FILE is the name of a file of the core, as `settle`; without any, those that decide most. Each mutant (what they
 are is in cosmic_mutations.py) runs against the file's own tests first; what they let pass, against all unit tests
 of the core that reach the file. Printed are the shares of each file and every mutant that survives; survivors.py
-has those that were judged to be no other behaviour. Ends with 1 if another one survives.
+has those that were judged to be no other behaviour. Ends with 1 if another one survives. What was found is kept in
+measured.txt, unless only a sample was tried.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
+from tests.planted import measured as table
 from tests.planted.bug import ROOT
 from tests.planted.forks import Nest, Outcome, load_libraries
 from tests.planted.reach import reaching
@@ -60,7 +62,9 @@ ALSO: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One changed line: `was` and `now` are without indentation."""
+    """One changed line: `was` and `now` are without indentation, and with the name of their function before them
+    (`name | line`) where the file has the same line more than once.
+    """
 
     operator: str
     line: int
@@ -81,10 +85,13 @@ class Count:
     judged: int = 0
     survived: int = 0
 
+    @property
+    def killed(self) -> int:
+        return self.own + self.others + self.in_time
+
     def told(self) -> str:
-        killed = self.own + self.others + self.in_time
-        all_of_them = killed + self.judged + self.survived
-        share = 100 * killed / all_of_them if all_of_them else 100.0
+        all_of_them = self.killed + self.judged + self.survived
+        share = 100 * self.killed / all_of_them if all_of_them else 100.0
         return (
             f"{self.file:22}{all_of_them:6}{self.own:7}{self.others:8}{self.in_time:6}{self.judged:8}"
             f"{self.survived:10}{share:8.1f} %{self.unusable:6}"
@@ -122,15 +129,18 @@ def main(arguments: Sequence[str]) -> int:
             setattr(total, field, getattr(total, field) + getattr(count, field))
     print("", HEAD, *(count.told() for count in counts), total.told(), sep="\n")
     print(f"\n{time.monotonic() - started:.0f} s; void: cannot be imported, and counted nowhere")
+    print(f"not measured as they are now: {' '.join(table.outdated(table.read(), CORE)) or 'none'}")
     return 1 if total.survived else 0
 
 
 def measured(name: str, jobs: int, sample: int | None) -> Count:
     """The mutants of one file, or so many of them, tried."""
     path = CORE / f"{name}.py"
+    blob = table.blob(path)
     own = tests_of(name)
     all_of_them = mutants(path)
-    if sample is not None and sample < len(all_of_them):
+    sampled = sample is not None and sample < len(all_of_them)
+    if sampled:
         all_of_them = Random(name).sample(all_of_them, sample)
     count = Count(name)
     suspects = []
@@ -156,6 +166,9 @@ def measured(name: str, jobs: int, sample: int | None) -> Count:
             count.survived += 1
             print(f"SURVIVED: {shown(name, mutant)}", flush=True)
     print(count.told(), flush=True)
+    if not sampled:
+        shares = {file: share for file, share in table.read().items() if (CORE / f"{file}.py").exists()}
+        table.write(shares | {name: table.Share(count.killed, count.judged, count.survived, blob)})
     return count
 
 
@@ -174,14 +187,28 @@ def mutants(path: Path) -> list[Mutant]:
     """As cosmic_mutations.py makes them."""
     command = [str(HOME / "bin" / "python"), str(HERE / "cosmic_mutations.py"), str(path)]
     before = path.read_text(encoding="utf-8").splitlines()
+    lines = [line.strip() for line in before]
     made = []
     for row in subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines():
         told = json.loads(row)
         changes = list(difflib.ndiff(before, told["source"].splitlines()))
         was = " ".join(line[2:].strip() for line in changes if line.startswith("- "))
         now = " ".join(line[2:].strip() for line in changes if line.startswith("+ "))
+        if lines.count(was) > 1:
+            place = functions(lines)[told["line"] - 1]
+            was, now = f"{place} | {was}", f"{place} | {now}"
         made.append(Mutant(told["operator"], told["line"], told["source"], was, now))
     return made
+
+
+def functions(lines: Sequence[str]) -> list[str]:
+    """For each line of a file the name of the function that it is in; the lines without indentation."""
+    names, name = [], ""
+    for line in lines:
+        if line.startswith("def "):
+            name = line.removeprefix("def ").partition("(")[0]
+        names.append(name)
+    return names
 
 
 def shown(name: str, mutant: Mutant) -> str:

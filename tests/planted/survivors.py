@@ -94,7 +94,7 @@ JUDGED: Final[dict[tuple[str, str, str], str]] = {
         "first, last = records[0], records[- 0]",
     ): _SHORT_CUT,
 }
-"""(file, what the line was, what it became): why that is no other behaviour."""
+"""(file, what the line was, what it became): why that is no other behaviour. Lines as mutants.Mutant has them."""
 
 _SET_FIRST = "it is set before anybody reads it"
 _DIFFERENT = "numbers have to differ from each other, and nobody reads more into them"
@@ -108,7 +108,7 @@ LINES: Final[dict[tuple[str, str], str]] = {
     ("stream_forming", "self._next = 1"): _DIFFERENT,
     ("stream_forming", "number, self._next = self._next, self._next + 1"): _DIFFERENT,
     ("stream_forming", "return StreamBatch(number, lane.index, records, trigger, opened_at, 0)"): _SIZED,
-    ("stream_saving", "self._due = 0.0"): "no time is below it",
+    ("stream_saving", "__init__ | self._due = 0.0"): "no time is below it",
     ("receives", "self._next += 1"): _DIFFERENT,
     ("receives", "self._probe_started = 0.0"): _SET_FIRST,
     ("receives", "self._patient_after = 0"): "it is compared with four failures and more only",
@@ -116,7 +116,7 @@ LINES: Final[dict[tuple[str, str], str]] = {
     ("slots", "self.free_since = 0.0"): _SET_FIRST,
     ("readings", "self._next_at = 0.0"): "no time is below it",
     ("readings", "self._empty_at = 0.0"): _SET_FIRST,
-    ("readings", "self._empty = 0"): "a drain begins with setting it",
+    ("readings", "__init__ | self._empty = 0"): "a drain begins with setting it",
     (
         "permits",
         "UNDELETED_MAX = 2_000  # acknowledged and not yet deleted; above it nothing new is received",
@@ -192,5 +192,31 @@ JUDGED.update(
         ("readings", _NOTHING, _NOTHING.replace("flight ==", "flight <=")): _NOT_BELOW,
         ("readings", _NOTHING, _NOTHING.replace("delayed ==", "delayed <=")): _NOT_BELOW,
         ("readings", "self._nothing_came = got == 0", "self._nothing_came = got <= 0"): _NOT_BELOW,
+    }
+)
+
+_STALE = "stale = len(held.stale(batch.messages, now)) if lease_until < now else 0"
+_TAKEN = "full = self._slots.free <= 0"
+_LEFT = "if full and self._slots.free > 0:"
+_TOO_LARGE = "if batch.size > EVENT_LIMIT and len(batch.messages) == 1:"
+_REFUSED = 'self.ended(batch, FunctionError("RequestTooLarge", reason), now, waits=False)'
+_OTHER_END = "while no slot is free no window may close, and the end that frees one sets it again"
+_NO_OTHERS = "the batcher makes no batch that is too large but of a single message, and none of none"
+
+JUDGED.update(
+    {
+        ("queue_batches", _STALE, _STALE.replace("< now", "!= now")): _SHORT_CUT,
+        ("queue_batches", _STALE, _STALE.replace("< now", "<= now")): _SHORT_CUT,
+        ("queue_batches", _LEFT, _LEFT.replace("> 0", "!= 0")): _OTHER_END,
+        ("queue_batches", _LEFT, _LEFT.replace("> 0", ">= 0")): _OTHER_END,
+        ("queue_batches", _LEFT, _LEFT.replace("> 0", "> -1")): _OTHER_END,
+        ("queue_batches", _TOO_LARGE, _TOO_LARGE.replace("==", "<=")): _NO_OTHERS,
+        ("queue_batches", _TOO_LARGE, _TOO_LARGE.replace("==", ">=")): _NO_OTHERS,
+        ("queue_batches", _REFUSED, _REFUSED.replace("False", "True")): "a function error waits for no attempt",
+        (
+            "queue_batches",
+            "_leave_gate | return",
+            "_leave_gate | pass",
+        ): "the gate of a queue without groups lets nobody wait",
     }
 )

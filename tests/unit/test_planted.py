@@ -1,6 +1,7 @@
 """The list of planted bugs cannot rot: each can still be planted, and names tests that are there.
 
-That each is caught is what `make planted` shows.
+That each is caught is what `make planted` shows. Nor can the judgements of mutants rot, or what is kept of their
+shares.
 """
 
 import ast
@@ -11,6 +12,9 @@ import pytest
 
 from tests.planted.bug import ROOT, Bug, plant, problem
 from tests.planted.bugs import BUGS
+from tests.planted.measured import Share, blob, outdated, read, write
+from tests.planted.mutants import functions
+from tests.planted.survivors import JUDGED, LINES
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
@@ -42,3 +46,28 @@ def test_what_is_not_there_exactly_once_is_not_planted(tmp_path: Path) -> None:
     file.write_text("a = 1\n", encoding="utf-8")
     plant(bug, tmp_path)
     assert file.read_text(encoding="utf-8") == "a = 2\n"
+
+
+def test_lines_that_were_judged_are_still_there() -> None:
+    """Each once: a line that was changed since wants another look."""
+    elsewhere = []
+    for file, was in {*LINES, *[(file, was) for file, was, _ in JUDGED]}:
+        lines = (ROOT / "poller" / "core" / f"{file}.py").read_text(encoding="utf-8").splitlines()
+        lines = [line.strip() for line in lines]
+        placed = [f"{function} | {line}" for function, line in zip(functions(lines), lines, strict=True)]
+        if (lines + placed).count(was) != 1:
+            elsewhere.append((file, was))
+    assert elsewhere == []
+
+
+def test_shares_of_mutants_are_kept_by_the_text_that_was_tried(tmp_path: Path) -> None:
+    shares = {"pace": Share(9, 1, 0, "0123456789ab"), "fact": Share(0, 0, 0, "ba9876543210")}
+    table = tmp_path / "measured.txt"
+    assert read(table) == {}
+    write(shares, table)
+    assert read(table) == shares
+    assert " ".join(table.read_text(encoding="utf-8").splitlines()[-1].split()) == "all 9 10 1 0 90.0 %"
+    for name in ("fact", "lanes", "pace"):
+        (tmp_path / f"{name}.py").write_text(f"{name} = 1\n", encoding="utf-8")
+    write(shares | {"pace": Share(9, 1, 0, blob(tmp_path / "pace.py"))}, table)
+    assert outdated(read(table), tmp_path) == ["fact", "lanes"]

@@ -87,6 +87,7 @@ def test_other_groups_do_not_wait() -> None:
     assert rig.running == [["m1"], ["x"]]
     rig.end()
     assert rig.running == [["x"], ["m2", "m3", "m4"]]
+    assert rig.runs[1].batch.opened_at == 31.0, "since when the oldest of them waits"
 
 
 def test_after_a_failure_what_waited_is_given_back() -> None:
@@ -128,6 +129,19 @@ def test_a_stale_message_takes_those_behind_it_along() -> None:
     assert rig.running == [["h2"]]
     rig.end()
     assert rig.machine.gauges().groups_active == 0
+
+
+def test_what_waits_behind_a_lapsed_attempt_is_given_back() -> None:
+    """FIFO-6, SQS-23: the queue brings m1 again, and m2 must not run before it."""
+    rig = Rig(fifo=True, visibility=30.0)
+    rig.bring(*of("g", "m1"))
+    rig.at(1.0).end(Throttled("busy"))
+    rig.bring(*of("g", "m2"))
+    rig.at(29.5).describe()
+    assert ids(rig.one(LeaseLapsed).messages) == ["m1"]
+    change = rig.one(ChangeVisibility)
+    assert (ids(change.messages), change.seconds, change.reason) == (["m2"], (0,), ReleaseReason.GROUP_BLOCKED)
+    assert (rig.runs, rig.machine.gauges().groups_active) == ([], 0)
 
 
 def test_a_receive_that_needs_two_batches_runs_them_one_after_the_other() -> None:

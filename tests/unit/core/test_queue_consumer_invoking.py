@@ -15,6 +15,7 @@ from poller.core.messages import (
     LeaseLapsed,
     LetGo,
     Settled,
+    Tick,
 )
 from poller.core.model import BatchTrigger, FunctionError, NotInvoked, SourceProblem, Succeeded, Throttled
 from poller.core.payload import EVENT_LIMIT, event_size
@@ -101,6 +102,32 @@ def test_on_a_busy_mapping_the_window_begins_when_a_slot_is_free() -> None:
     assert rig.one(Invoke).batch.opened_at == 1.0
 
 
+def test_the_end_of_a_batch_beside_a_free_slot_moves_no_window() -> None:
+    """BAT-4: one of two slots was free all the time, so the window of 5 s began with its first message."""
+    rig = Rig(batch_size=10, window=5.0, concurrency=2, visibility=100.0)
+    rig.bring(*(wire(f"m{place}") for place in range(10)))
+    rig.at(1.0).bring(wire("x"))
+    rig.at(3.0).end()
+    rig.at(6.0).feed(Tick())
+    assert rig.running == [["x"]]
+
+
+def test_a_window_begins_when_a_fallen_limit_has_risen_again() -> None:
+    """BAT-4, SQS-24: three batches run where two may; the success at 3 s gives back more slots than the one."""
+    rig = Rig(batch_size=10, window=5.0, visibility=100.0)
+    for place in range(4):
+        rig.bring(*(wire(f"m{place}-{one}") for one in range(10)))
+    rig.at(1.0).end(BOOM)
+    assert (rig.machine.gauges().limit, len(rig.runs)) == (2, 3)
+    rig.bring(wire("x"))
+    rig.at(3.0).end()
+    assert (rig.machine.gauges().limit, len(rig.runs)) == (7, 2)
+    rig.at(7.9).feed(Tick())
+    assert len(rig.runs) == 2
+    rig.at(8.0).feed(Tick())
+    assert rig.running[2:] == [["x"]]
+
+
 def test_a_receive_in_flight_keeps_its_room_when_a_window_ends() -> None:
     """SQS-2, BAT-9: with one slot the open batch waits for the receive, whose wait is within the window."""
     rig = Rig(batch_size=100, window=3.0, concurrency=1)
@@ -132,6 +159,16 @@ def test_a_message_that_can_never_be_sent() -> None:
     assert rig.all(ChangeVisibility) == []
 
 
+def test_a_message_that_can_just_be_sent() -> None:
+    """BAT-2, BAT-11: an event of exactly 6,291,456 bytes is invoked."""
+    rig = Rig()
+    rig.bring(wire("a", body=""))
+    around = rig.runs[0].batch.size
+    rig.bring(wire("b", body="x" * (6_291_456 - around)))
+    assert [run.batch.size for run in rig.runs] == [around, 6_291_456]
+    assert rig.all(Settled) == []
+
+
 # --- outcomes ---
 
 
@@ -143,6 +180,7 @@ def test_success_deletes() -> None:
     assert [one.receipt for one in rig.one(Delete).messages] == ["a#1", "b#1"]
     settled = rig.one(Settled)
     assert (settled.outcome, ids(settled.succeeded), settled.failed) == (InvocationOutcome.SUCCESS, ["a", "b"], ())
+    assert settled.stale == 0
 
 
 @pytest.mark.parametrize(
@@ -352,6 +390,7 @@ def test_a_queue_that_hides_nothing() -> None:
     rig = Rig(visibility=0.0)
     rig.bring(*wires("a"))
     assert rig.running == [["a"]]
+    assert rig.all(LeaseLapsed) == []
 
 
 # --- what the gauges say ---
