@@ -16,7 +16,7 @@ import pytest
 
 from tests.planted.swap import Swap, swaps
 
-LEAST, FACTOR = 20.0, 5.0
+LEAST, FACTOR = 5.0, 6.0
 """CPU seconds for the tests of a mutant, and how many times what the unchanged module takes."""
 
 PATIENCE: Final = 300.0
