@@ -122,6 +122,7 @@ LINES: Final[dict[tuple[str, str], str]] = {
         "UNDELETED_MAX = 2_000  # acknowledged and not yet deleted; above it nothing new is received",
     ): _FIGURE,
     ("stream_consumer", "BUFFER_BYTES: Final = 16 * 1024 * 1024"): _FIGURE,
+    ("filter_match", "_MERGED_LEVELS: Final = 100"): "patterns go no deeper, and have names above",
     ("cleanup", "KEPT: Final = 48 * 3600.0"): _FIGURE,
     ("discovery", "CHILD_LIMIT: Final = 25 * 3600.0"): _FIGURE,
     ("discovery", "DYNAMODB_FULL_LOOK: Final = 12 * 3600.0"): _FIGURE,
@@ -218,5 +219,174 @@ JUDGED.update(
             "_leave_gate | return",
             "_leave_gate | pass",
         ): "the gate of a queue without groups lets nobody wait",
+    }
+)
+
+_MORE = "more = len(wire) > _USUALLY  # most messages have the usual five fields and no other"
+_USUAL = 'usual = "SqsManagedSseEnabled" not in attributes and sent_at >= 0 and type(body) is str'
+_COUNT = 'message.receive_count = 1 if count == "1" else max(1, _integer(count, 1))'
+_SENT_AT = "usual, count, sent_at = False, None, 0.0"
+_UNPINNED = "if position.kind is PositionKind.LATEST and position.timestamp <= 0:"
+_NO_RECORDS = 'or first == last == ""  # the final invocation of a window has no records'
+_RANK = "return _ORDER[position.kind], sequence_value(position.sequence) if position.sequence else 0"
+_SHOWN = 'lease, f"its checkpoint {text[:140]!r} is neither a sequence number nor a word for a place"'
+_NO_TEXT = "no text sorts before the empty one"
+_EPOCH = "a time is 0 where there is none, and else far above"
+_ONLY_ORDER = "who is before whom is all that counts, and that is as it was"
+
+JUDGED.update(
+    {
+        ("payload", _MORE, _MORE.replace(">", "!=")): _SHORT_CUT,
+        ("payload", _MORE, _MORE.replace(">", ">=")): _SHORT_CUT,
+        ("payload", _USUAL, _USUAL.replace(">= 0", "== 0")): _SHORT_CUT,
+        ("payload", _USUAL, _USUAL.replace(">= 0", "> 0")): _SHORT_CUT,
+        ("payload", _USUAL, _USUAL.replace(">= 0", ">= 1")): _SHORT_CUT,
+        ("payload", _SENT_AT, _SENT_AT.replace("0.0", "1.0")): "what is not usual is read once more",
+        ("payload", _SENT_AT, _SENT_AT.replace("0.0", "-1.0")): "what is not usual is read once more",
+        ("payload", _COUNT, _COUNT.replace("count, 1)", "count, 0)")): "it is 1 at least",
+        ("leases", _UNPINNED, _UNPINNED.replace("<=", "==")): _EPOCH,
+        ("leases", _UNPINNED, _UNPINNED.replace("<= 0", "<= 1")): _EPOCH,
+        ("leases", _NO_RECORDS, _NO_RECORDS.replace("first ==", "first <=")): _NO_TEXT,
+        ("leases", _NO_RECORDS, _NO_RECORDS.replace("last ==", "last <=")): _NO_TEXT,
+        ("leases", _RANK, _RANK.replace("else 0", "else 1")): "only another of its kind is compared with it",
+        ("leases", _RANK, _RANK.replace("else 0", "else -1")): "only another of its kind is compared with it",
+        ("leases", _SHOWN, _SHOWN.replace("140", " 139")): _FIGURE,
+        ("leases", _SHOWN, _SHOWN.replace("140", " 141")): _FIGURE,
+        (
+            "leases",
+            "PositionKind.AT_TIMESTAMP: 0,",
+            "PositionKind.AT_TIMESTAMP: -1,",
+        ): _ONLY_ORDER,
+        ("leases", "PositionKind.SHARD_END: 4,", "PositionKind.SHARD_END: 5,"): _ONLY_ORDER,
+    }
+)
+
+_COMPLETE = "complete = self._reading.ended or self._reading.tips > 0"
+_OVERSIZE = "oversize = len(batch.records) == 1 and self._forming.ready(batch).size > EVENT_LIMIT"
+_ONE_SENT = "if len(lane.sending) == 1:"
+_WITH_STATE = "if self._windows is not None and batch.call is not None:"
+_FITS = "a batch of several was formed to fit, just now, and one of none has nothing to be too large"
+_WAITED = "what the lane had to wait for is over by then"
+_SAID = "everyone who calls it says it"
+
+JUDGED.update(
+    {
+        ("stream_batches", _COMPLETE, _COMPLETE.replace("> 0", "!= 0")): _NOT_BELOW,
+        ("stream_batches", _OVERSIZE, _OVERSIZE.replace("==", "<=")): _FITS,
+        ("stream_batches", _OVERSIZE, _OVERSIZE.replace("==", ">=")): _FITS,
+        ("stream_batches", _ONE_SENT, _ONE_SENT.replace("==", "<=")): "one was put there just now",
+        ("stream_batches", _WITH_STATE, _WITH_STATE.replace(" and ", " or ")): "with windows each has a call",
+        ("stream_batches", "_inherit | lane.due = 0.0", "_inherit | lane.due = -1.0"): _WAITED,
+        ("stream_batches", "_inherit | lane.due = 0.0", "_inherit | pass"): _WAITED,
+        ("stream_batches", "_dispose | lane.due = 0.0", "_dispose | lane.due = -1.0"): _WAITED,
+        ("stream_batches", "_dispose | lane.due = 0.0", "_dispose | pass"): _WAITED,
+        (
+            "stream_batches",
+            "_dispose | oversize: bool = False,",
+            "_dispose | oversize: bool = True,",
+        ): _SAID,
+    }
+)
+
+_SEVERAL = "self._several = lanes > 1"
+_ALONE = "where a batch is at its last chance it is the only one in its lane's queue"
+_NEXT_ALONE = "alone = any(last_chance(lane.queue[0], self._settings) for lane in starting)"
+_NEXT_LAST = "last = [lane for lane in starting if last_chance(lane.queue[0], self._settings)]"
+_PASSING = "if len(passing) < len(records):"
+_FRESH_ONES = "if fresh < len(records):"
+_HELD_MORE = "if held.unresolved > unresolved:"
+_OWN = "own = records if len(self._lanes) == 1 else [one for one in records if one.lane == lane.index]"
+_REFRESHED = "if not self._renewed or self._renewed.isdisjoint([message.id for message in batch.messages]):"
+
+JUDGED.update(
+    {
+        ("stream_held", _SEVERAL, _SEVERAL.replace("> 1", "!= 1")): "there is one at least",
+        ("stream_guards", _NEXT_ALONE, _NEXT_ALONE.replace("[0]", "[ -1]")): _ALONE,
+        ("stream_guards", _NEXT_LAST, _NEXT_LAST.replace("[0]", "[ -1]")): _ALONE,
+        ("stream_intake", _PASSING, _PASSING.replace("<", "!=")): "no more pass than there are",
+        ("stream_intake", _FRESH_ONES, _FRESH_ONES.replace("<", "!=")): "no place is behind the last",
+        (
+            "stream_intake",
+            _HELD_MORE,
+            _HELD_MORE.replace(">", "!="),
+        ): "what was just taken is all that was resolved",
+        ("stream_intake", _OWN, _OWN.replace("== 1", "<= 1")): _SHORT_CUT,
+        ("stream_intake", _OWN, _OWN.replace("== 1", "== 0")): _SHORT_CUT,
+        ("held", _REFRESHED, _REFRESHED.replace(" or ", " and ")): _SHORT_CUT,
+    }
+)
+
+_REST = "if not ok or not self._rest:"
+_EXACTLY = "exact = type(value) is int and -EXACT < value < EXACT"
+_FOUND = "if found & bit != bit and predicate(value):"
+_HERE = "here = [(bit, constraint.operators) for bit, constraint in constraints if len(constraint.steps) == depth]"
+_BELOW = "below = [(bit, constraint) for bit, constraint in constraints if len(constraint.steps) > depth]"
+_LEAF = "self.leaf = self.leaves[0] if len(self.leaves) == 1 and not self.children else None"
+_DOTTED = "for end in range(depth + 2, len(constraint.steps) + 1)"
+_UNDOTTED = "if self.dotted and not fields.keys().isdisjoint(self.dotted):"
+_CONCERNED = "if not ok & concerned:  # every way that looks at it is out already"
+_MATCHED = "for found, leaf in zip(matched, self.leaves, strict=True):"
+_LAYER = "index = next((index for index, bits in enumerate(seen) if not bits & pair[0]), len(seen))"
+_NEW_LAYER = "if index == len(seen):"
+_MERGING = "if type(first) is dict and type(second) is dict and depth < _MERGED_LEVELS:"
+_MERGED = "plain[name] = _merged(plain[name], found, 0) if name in plain else found"
+_NO_FEWER = "every constraint that comes to a field has as many steps at least as lead to it"
+_MORE_LAYERS = "more layers say the same: what has no list there lets every way pass"
+_DEEPER = "no pattern looks so deep"
+
+JUDGED.update(
+    {
+        ("filter", _REST, _REST.replace(" or ", " and ")): _SHORT_CUT,
+        ("filter_leaf", _EXACTLY, _EXACTLY.replace("-EXACT <", "-EXACT ==")): _SHORT_CUT,
+        ("filter_leaf", _EXACTLY, _EXACTLY.replace("value <", "value ==")): _SHORT_CUT,
+        ("filter_leaf", _EXACTLY, _EXACTLY.replace("-EXACT <", "-EXACT <=")): _SHORT_CUT,
+        ("filter_leaf", _EXACTLY, _EXACTLY.replace("value <", "value <=")): _SHORT_CUT,
+        ("filter_leaf", _EXACTLY, _EXACTLY.replace("-EXACT", "EXACT")): _SHORT_CUT,
+        ("filter_leaf", _FOUND, _FOUND.replace("!=", "<=")): _SHORT_CUT,
+        ("filter_match", _HERE, _HERE.replace("==", "<=")): _NO_FEWER,
+        ("filter_match", _BELOW, _BELOW.replace(">", "!=")): _NO_FEWER,
+        ("filter_match", _LEAF, _LEAF.replace("[0]", "[ -1]")): "there is one",
+        ("filter_match", _DOTTED, _DOTTED.replace("depth + 2", "depth - 2")): _SHORT_CUT,
+        ("filter_match", _DOTTED, _DOTTED.replace("depth + 2", "depth + 1")): _SHORT_CUT,
+        ("filter_match", _DOTTED, _DOTTED.replace(") + 1", ") + 2")): "it names the last of them twice",
+        ("filter_match", _UNDOTTED, _UNDOTTED.replace(" and ", " or ")): _SHORT_CUT,
+        ("filter_match", _CONCERNED, _CONCERNED.replace("&", "|")): _SHORT_CUT,
+        ("filter_match", _MATCHED, _MATCHED.replace("True", "False")): "both have as many by their making",
+        ("filter_match", _LAYER, _LAYER.replace("&", "|")): _MORE_LAYERS,
+        ("filter_match", _NEW_LAYER, _NEW_LAYER.replace("==", "<=")): _MORE_LAYERS,
+        ("filter_match", _NEW_LAYER, _NEW_LAYER.replace("==", ">=")): "no place is behind the last",
+        ("filter_match", "seen.append(0)", "seen.append( 1)"): _MORE_LAYERS,
+        ("filter_match", "seen.append(0)", "seen.append( -1)"): _MORE_LAYERS,
+        ("filter_match", _MERGING, _MERGING.replace("<", "!=")): _DEEPER,
+        ("filter_match", _MERGING, _MERGING.replace("<", "<=")): _DEEPER,
+        ("filter_match", _MERGED, _MERGED.replace("0)", "1)")): _DEEPER,
+        ("filter_match", _MERGED, _MERGED.replace("0)", "-1)")): _DEEPER,
+        ("filter_match", "look_below | continue", "look_below | pass"): _SHORT_CUT,
+    }
+)
+
+_KEY = "if isinstance(value, int) and -EXACT < value < EXACT:"
+_ONE_PART = "return lambda value: value == parts[0]"
+_EXACT = "EXACT: Final = 10**15"
+_MILLIONTHS = "MILLIONTHS: Final = 1_000_000"
+_ADDRESS = "_ADDRESS: Final = 45  # characters of the longest IPv6 address"
+_SAME_PARTS = "record and pattern are counted in the same parts, of which a millionth has one"
+_EQUAL = "a Decimal of that value is the same key"
+
+JUDGED.update(
+    {
+        ("filter_operators", _KEY, _KEY.replace("-EXACT <", "-EXACT ==")): _EQUAL,
+        ("filter_operators", _KEY, _KEY.replace("value <", "value ==")): _EQUAL,
+        ("filter_operators", _KEY, _KEY.replace("-EXACT <", "-EXACT <=")): _EQUAL,
+        ("filter_operators", _KEY, _KEY.replace("value <", "value <=")): _EQUAL,
+        ("filter_operators", _KEY, _KEY.replace("-EXACT", "EXACT")): _EQUAL,
+        ("filter_operators", _EXACT, _EXACT.replace("**", "*")): _EQUAL,
+        ("filter_operators", _EXACT, _EXACT.replace("10", "9")): _EQUAL,
+        ("filter_operators", _EXACT, _EXACT.replace("15", " 14")): _EQUAL,
+        ("filter_operators", "if len(parts) == 1:", "if len(parts) <= 1:"): "there is one at least",
+        ("filter_operators", _ONE_PART, _ONE_PART.replace("[0]", "[ -1]")): "there is one",
+        ("filter_operators", _MILLIONTHS, _MILLIONTHS.replace("1_000_000", "1000001")): _SAME_PARTS,
+        ("filter_operators", _MILLIONTHS, _MILLIONTHS.replace("1_000_000", "999999")): _SAME_PARTS,
+        ("filter_operators", _ADDRESS, _ADDRESS.replace("45", "46")): "what is longer is none for its reader, too",
     }
 )

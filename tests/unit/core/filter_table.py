@@ -136,6 +136,7 @@ def _details() -> Iterator[Row]:
     yield from _of("FLT-16", [{"wildcard": "a*a*a"}], ["aaa", "axaxa"], ["aa", "a"])
     yield from _of("FLT-16", [{"wildcard": "a\\*b"}], ["a*b"], ["ab", "axb", "a\\*b"])
     yield from _of("FLT-16", [{"wildcard": "a\\\\*"}], ["a\\", "a\\x"], ["a*", "a"])
+    yield from _of("FLT-16", [{"wildcard": "a*a*a*a*b"}], ["aaaab", "axaaab"], ["aaab", "aaaa"])
     yield from _of("FLT-16", [{"wildcard": "*\n*"}], ["a\nb", "\n"], ["ab"])
     yield from _of("FLT-16", [{"wildcard": "[a]*"}], ["[a]", "[a]b"], ["a", "ab"])
     # ranges
@@ -272,9 +273,24 @@ def _details() -> Iterator[Row]:
         [{"a": [{"x": 1}]}, {"a": []}, {"a": [1]}],
         [{"a": [{"x": 1}, {"y": 1}]}, {"a": [{"y": 1}]}],
     )
+    yield from _pair(
+        "FLT-23",
+        {"a": {"b": {"y": [{"exists": False}]}}},
+        [{"a": [{"b": {"x": 1}}, {"b": {}}]}, {"a": [{"b": {"x": 1}}, {"c": 1}]}],
+        [{"a": [{"b": there}, {"b": {"y": 1}}]} for there in ({"x": 1}, {}, 5, [], [5], None)],
+    )
+    yield from _pair(
+        "FLT-23", {"a": ["x"], "a.b": ["y"]}, [{"a": ["x", {"b": "y"}]}], [{"a": "x"}, {"a": {"b": "y"}}]
+    )
     apart = {"a": {"x": [1]}, "b": {"y": [2]}}
     yield from _pair(
         "FLT-23", apart, [{"a": [{"x": 0}, {"x": 1}], "b": [{"y": 2}]}], [{"a": [{"x": 1, "y": 2}], "b": [{}]}]
+    )
+    yield from _pair(
+        "FLT-23",
+        {"a": {"x": [1, 2], "$or": [{"x": [2, 3]}, {"y": [1]}]}},
+        [{"a": [{"x": 2}, {"x": 9}]}, {"a": [{"x": 9}, {"x": 1, "y": 1}]}],
+        [{"a": [{"x": 1}, {"x": 3}]}, {"a": [{"x": 1}, {"y": 1}]}],
     )
     across = {"a": {"n": ["k"]}, "$or": [{"a": {"x": [1]}}, {"a": {"y": [2]}}]}
     yield from _pair(
@@ -298,6 +314,10 @@ def _details() -> Iterator[Row]:
             [{"a": {"b": {"c": 1}}}, {"a.b": {"c": 1}}, {"a": {"b.c": 1}}, {"a.b.c": 1}],
             [{"a": {"b": 1}}],
         )
+    yield from _pair(
+        "FLT-26", {"a.b.c": [1]}, [{"a": {"b": {"c": 1}}, "a.b": 5}], [{"a": {"b": {"c": 2}}, "a.b": 5}]
+    )
+    yield from _pair("FLT-26", {"a": {"b": [1], "": [{"exists": False}]}}, [{"a": 5, "a.b": 1}], [{"a.b": 2}])
     mixed = {"a": {"b": [1], "c": [2]}}
     yield from _pair(
         "FLT-26",

@@ -98,6 +98,13 @@ def test_filters_do_not_mix() -> None:
     assert both.passes_message(message('{"a": 2, "b": 2}'))
 
 
+def test_a_filter_that_is_out_decides_nothing_about_another() -> None:
+    """FLT-1, FLT-2: the second one is looked at to its end, whatever became of the first."""
+    both = compiled({"body": {"a": [1], "b": [1]}}, {"body": {"c": [1]}})
+    assert not both.passes_message(message('{"a": 2, "b": 1, "c": 2}'))
+    assert both.passes_message(message('{"a": 2, "b": 1, "c": 1}'))
+
+
 def test_filters_that_share_an_alternative() -> None:
     """FLT-1: it counts for each of them, also where one has another alternative that matches."""
     both = compiled(
@@ -161,6 +168,8 @@ PLAIN, JSON = "order", '{"type": "order"}'
         (JSON, {"body": {"other": [{"exists": False}]}}, True),
         (JSON, {**TYPED, "messageId": ["m1"]}, True),
         (JSON, {**TYPED, "messageId": ["m2"]}, False),
+        (JSON, {"body": {"type": ["invoice"]}, "messageId": ["m1"]}, False),
+        (PLAIN, {"body": ["invoice"], "messageId": ["m1"]}, False),
         # a way to match of one kind says nothing about one of the other
         (PLAIN, {"$or": [TYPED, {"body": ["order"]}]}, True),
         (JSON, {"$or": [TYPED, {"body": ["order"]}]}, True),
@@ -273,6 +282,9 @@ def test_a_body_that_is_no_text() -> None:
         (JSON, {"data": {"type": ["invoice"]}}, False),
         (JSON, {"partitionKey": ["k"]}, True),
         (JSON, {"partitionKey": ["l"]}, False),
+        (JSON, {"data": {"type": ["order"]}, "partitionKey": ["k"]}, True),
+        (JSON, {"data": {"type": ["order"]}, "partitionKey": ["l"]}, False),
+        (JSON, {"data": {"type": ["invoice"]}, "partitionKey": ["k"]}, False),
         (PLAIN, {"partitionKey": ["k"]}, True),
         (PLAIN, {"partitionKey": ["l"]}, False),
         (PLAIN, {"data": {"type": ["order"]}}, False),
@@ -348,6 +360,28 @@ def test_a_deep_record_does_no_harm() -> None:
         nested = {"a": nested}
     pattern: Any = json.loads(json.dumps(nested).replace("1", "[1]"))
     assert item_passes(pattern, Record("1", 0, 0, 0.0, 0, nested))
+
+
+def test_a_deep_record_with_dotted_names_does_no_harm() -> None:
+    """FLT-26: two values of one field are put together no deeper than patterns go."""
+    first: Any = {"c": 1}
+    second: Any = {"d": 1}
+    for _ in range(5_000):
+        first, second = {"x": first}, {"x": second}
+    record = Record("1", 0, 0, 0.0, 0, {"a": {"b": first | {"n": 1}}, "a.b": second | {"m": 1}})
+    assert item_passes({"a": {"b": {"n": [1], "m": [1]}}}, record)
+    assert not item_passes({"a": {"b": {"n": [1], "m": [2]}}}, record)
+
+
+def test_values_of_dotted_names_come_together_as_deep_as_patterns_go() -> None:
+    """FLT-26: on the 92nd level."""
+    first: Any = {"c": 1}
+    second: Any = {"d": 1}
+    pattern: Any = {"c": [1], "d": [1]}
+    for _ in range(90):
+        first, second, pattern = {"x": first}, {"x": second}, {"x": pattern}
+    record = Record("1", 0, 0, 0.0, 0, {"a": {"b": first}, "a.b": second})
+    assert item_passes({"a": {"b": pattern}}, record)
 
 
 def test_a_wildcard_never_tries_twice() -> None:

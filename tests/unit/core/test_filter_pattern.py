@@ -109,6 +109,10 @@ def test_a_number_beyond_any_float_is_refused_in_an_object_as_in_a_text() -> Non
     for number in (10**1000, -(10 ** (1000 - 1)), 10 ** (1000 - 2)):
         for pattern in ({"body": {"a": [{"anything-but": [1, number]}]}}, {"body": {"a": [number]}}):
             assert isinstance(parse_pattern(pattern), PatternProblem)
+    largest = int("9" * 998)
+    for pattern in ({"a": [{"anything-but": [1, largest]}]}, {"a": [-largest]}):
+        assert parse_pattern(pattern) == parse_pattern(pattern_text(pattern))
+        assert isinstance(parse_pattern(pattern), Pattern)
 
 
 def test_bounds_that_are_the_same_number_have_it_between_them() -> None:

@@ -50,6 +50,17 @@ def test_a_message_that_comes_again_has_its_newest_receipt() -> None:
     assert held.refreshed(other) is other
 
 
+def test_what_left_is_forgotten_with_its_receipts() -> None:
+    """SQS-27, SQS-9: else the ids of all that the heartbeat ever extended would stay for good."""
+    a = message("a")
+    held, _ = holding(a)
+    held.extend(["a"], 90.0)
+    held.forget((a,))
+    held.take({"a": a})
+    formed = batch(a)
+    assert held.refreshed(formed) is formed
+
+
 def test_what_waits_longest_is_known() -> None:
     """SQS-27: a message that comes again has been ours since it came first."""
     a, b = message("a", received_at=5.0), message("b", received_at=7.0)

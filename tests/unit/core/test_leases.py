@@ -77,7 +77,7 @@ def test_latest_is_not_kept_unpinned() -> None:
 
 def test_positions_are_in_the_order_of_kcl() -> None:
     """STR-28: AT_TIMESTAMP, TRIM_HORIZON, LATEST, integers (never text), the end."""
-    order = [AT, TRIM_HORIZON, LATEST, after("9"), after("10"), after("0011"), after(LONG), SHARD_END]
+    order = [AT, TRIM_HORIZON, LATEST, after("0"), after("9"), after("10"), after("0011"), after(LONG), SHARD_END]
     for earlier, one in enumerate(order):
         for later, other in enumerate(order):
             assert may_follow(one, other) is (later >= earlier), (one, other)
@@ -102,6 +102,7 @@ def test_progress_comes_back_as_it_was_written(
 def test_nothing_to_remember_is_no_text() -> None:
     busy = with_progress(row(), Progress(after("5"), (HEAD,), WINDOW))
     assert with_progress(busy, Progress(after("6"))).progress == ""
+    assert with_progress(busy, Progress(after("6"), lanes=1)).progress == ""
 
 
 def test_a_checkpoint_never_goes_back() -> None:

@@ -223,6 +223,26 @@ def test_a_message_that_cannot_be_named_or_deleted(key: str, value: object) -> N
     assert make_message(wire, ARN, False, 1.0) is None
 
 
+@pytest.mark.parametrize("nonsense", [None, 5, "x", ["x"], {}])
+def test_what_is_no_message_stands_in_nobodys_way(nonsense: object) -> None:
+    """SQS-40: those behind it are messages all the same."""
+    made = make_messages([nonsense, wire_message(MessageId="a")], ARN, False, 1.0, 0.5)
+    assert [message.id for message in made] == ["a"]
+
+
+def test_what_is_read_of_an_unusual_message_is_the_same() -> None:
+    """SQS-41, SQS-42: its times and counts are those of a usual one."""
+    attributes = {"ApproximateReceiveCount": 7, "SentTimestamp": 1545082649183, "SqsManagedSseEnabled": "true"}
+    message = make_message(wire_message(Attributes=attributes), ARN, False, 1.0)
+    assert message is not None
+    assert (message.receive_count, message.sent_at) == (7, 1545082649.183)
+
+
+def test_text_that_orjson_refuses_is_written_as_orjson_would() -> None:
+    """BAT-2: but for the surrogate, which becomes the escape that it came from."""
+    assert serialise({"a": "\u00e4\ud800"}) == b'{"a":"\xc3\xa4\\ud800"}'
+
+
 def test_the_limit() -> None:
     """BAT-2: bytes of the whole serialised event, and no way to change it."""
     assert EVENT_LIMIT == 6_291_456

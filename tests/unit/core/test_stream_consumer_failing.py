@@ -202,6 +202,21 @@ def test_too_large_after_a_restart() -> None:
     assert later.runs == []
 
 
+@pytest.mark.parametrize("more", [0, EVENT_LIMIT])
+def test_a_record_that_an_event_can_hold_after_a_restart(more: int) -> None:
+    """DST-6, DST-7: what it failed with stays in its document, also where its event has just the size allowed."""
+    small = Rig()
+    small.bring(wire(1, size=0))
+    record = wire(1, size=max(0, more - small.runs[0].batch.size))
+    rig = Rig(retries=0, destination=QUEUE, guarded=True)
+    rig.bring(record)
+    assert rig.running == [[1]]
+    rig.end(BOOM)
+    later = rig.again()
+    later.bring(record)
+    assert not later.one(SendDocument).discard.oversize
+
+
 # --- bisect ---
 
 
@@ -384,7 +399,7 @@ def test_one_expired_and_five_fresh() -> None:
     assert rig.runs == []
     discard = rig.one(SendDocument).discard
     assert (numbers(discard), discard.reason, discard.result) == ([1], DiscardReason.AGE, None)
-    assert (discard.invocations, discard.request_id, discard.number) == (0, "", 1)
+    assert (discard.invocations, discard.request_id, discard.number, discard.oversize) == (0, "", 1, False)
     rig.sent()
     assert rig.running == [[2, 3, 4, 5, 6]]
     rig.end()
@@ -404,6 +419,20 @@ def test_an_old_backlog() -> None:
     assert rig.running == [[3, 5]]
     rig.end()
     assert rig.rest().place == 5
+
+
+def test_documents_of_a_lane_go_in_order() -> None:
+    """ERR-33: the oldest first, each when the one before was accepted."""
+    rig = Rig(maximum_age=60.0, destination=QUEUE)
+    rig.at(100.0)
+    rig.bring(*(wire(n, at=1.0 if n % 2 else 99.0) for n in range(1, 8)))
+    told = []
+    while rig.documents:
+        (order,) = rig.documents
+        told.append(numbers(order.discard))
+        rig.sent()
+    assert told == [[1], [3], [5], [7]]
+    assert rig.running == [[2, 4, 6]]
 
 
 def test_age_is_looked_at_before_every_attempt() -> None:
@@ -575,6 +604,17 @@ def test_a_lane_is_not_blocked_any_more() -> None:
     assert rig.machine.gauges().blocked_since is None
 
 
+def test_a_lane_is_blocked_while_its_halves_are_tried() -> None:
+    """ERR-20: since the failure of the whole; until the first half has succeeded."""
+    rig = Rig(bisect=True)
+    rig.bring(*wires(1, 2, 3, 4))
+    rig.at(5.0).end(BOOM)
+    assert rig.running == [[1, 2]]
+    assert rig.machine.gauges().blocked_since == 5.0
+    rig.at(6.0).end()
+    assert rig.machine.gauges().blocked_since is None
+
+
 def test_an_answer_to_another_invocation() -> None:
     """GEN-2: changes nothing."""
     rig = Rig(batch_size=1)
@@ -662,3 +702,13 @@ def test_an_event_of_just_the_size_that_is_allowed(over: int) -> None:
     rig = Rig(retries=0)
     rig.bring(wire(1, size=1_000 + room + over))
     assert (rig.running, rig.discarded) == (([], [[1]]) if over else ([[1]], []))
+
+
+def test_several_records_of_just_the_size_that_is_allowed() -> None:
+    """BAT-1, BAT-2: go together."""
+    small = Rig()
+    small.bring(wire(1, size=1_000), wire(2, size=1_000))
+    rig = Rig()
+    rig.bring(wire(1, size=1_000), wire(2, size=1_000 + EVENT_LIMIT - small.runs[0].batch.size))
+    assert rig.running == [[1, 2]]
+    assert rig.runs[0].batch.size == 6_291_456

@@ -40,6 +40,14 @@ def test_the_function_gets_what_passes_and_the_position_passes_the_rest() -> Non
     assert rig.row.position == after("4")
 
 
+def test_nothing_is_told_where_all_pass() -> None:
+    """MET-2: no more than there is to count."""
+    rig = Rig(filters=HOT)
+    rig.bring(hot(1), hot(2))
+    assert rig.running == [[1, 2]]
+    assert rig.all(Filtered) == []
+
+
 def test_a_tail_of_which_nothing_passes_is_remembered() -> None:
     """STR-32, FLT-42: without a single invocation, or a restart would read all of it again."""
     rig = Rig(filters=HOT)

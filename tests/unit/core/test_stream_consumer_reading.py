@@ -433,6 +433,41 @@ def test_the_budget_gets_back_what_was_taken() -> None:
 # --- gauges ---
 
 
+def test_the_age_of_the_last_record_of_a_batch() -> None:
+    """MET-9: not that of the first; a stream whose clock is ahead of ours has no age."""
+    rig = Rig()
+    assert rig.machine.gauges().iterator_age == 0.0
+    rig.at(100.0).bring(wire(1, at=10.0), wire(2, at=99.5))
+    assert rig.running == [[1, 2]]
+    assert rig.machine.gauges().iterator_age == 0.5
+    rig.end()
+    rig.until(Fetch)
+    rig.bring(wire(3, at=rig.now + 7.0))
+    assert rig.machine.gauges().iterator_age == 0.0
+
+
+def test_since_when_the_oldest_is_here() -> None:
+    """STR-30: by reads, as long as a record of them is not resolved; one batch may have records of several."""
+    rig = Rig(batch_size=1)
+    rig.bring(wire(1), behind=5.0)
+    rig.until(Fetch)
+    second = rig.now
+    rig.bring(wire(2), behind=5.0)
+    assert rig.machine.gauges().oldest_pending_since == 0.0
+    rig.end()
+    assert rig.machine.gauges().oldest_pending_since == second > 0.0
+    rig.end()
+    assert rig.machine.gauges().oldest_pending_since is None
+    rig = Rig(batch_size=3, window=60.0)
+    for number in (1, 2):
+        rig.bring(wire(number), behind=5.0)
+        rig.until(Fetch)
+    rig.bring(wire(3), behind=5.0)
+    assert rig.running == [[1, 2, 3]]
+    rig.end()
+    assert rig.machine.gauges().oldest_pending_since is None
+
+
 def test_the_gauges() -> None:
     """MET-9: how old the last record was when the function got it; nothing when caught up."""
     rig = Rig(batch_size=1, lanes=1)

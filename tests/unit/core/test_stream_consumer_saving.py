@@ -154,12 +154,23 @@ def test_a_last_attempt_is_made_alone() -> None:
     for lane in range(3):
         (save,) = rig.saves
         assert save.alone
+        assert save.durable is (lane > 0), "what came of the one before must not be forgotten"
         assert [head.running for head in save.progress.heads] == [n == lane for n in range(lane, 3)]
         rig.saved()
         assert rig.running == [[lane + 1]]
         assert not any(save.alone for save in rig.saves), "what runs now may have ended when it is written"
         rig.end()
     assert not rig.runs
+
+
+def test_the_end_of_an_attempt_among_others_is_no_hurry() -> None:
+    """ERR-5, STR-31: durable writes come once a second; one that an attempt waits for need not be."""
+    rig = Rig(guarded=True, retries=3, batch_size=1, saving=False)
+    rig.bring(*wires(1, 2, 3))
+    for durable in (False, True, False):
+        assert rig.saves[0].durable is durable
+        rig.saved()
+        rig.at(rig.now + 0.1).end()
 
 
 def test_age_is_looked_at_after_the_write_too() -> None:
@@ -393,6 +404,17 @@ def test_a_document_that_was_on_its_way() -> None:
     assert later.runs == []
 
 
+def test_a_batch_that_is_halved_while_paused_is_forgotten() -> None:
+    """ERR-22, API-8: its halves have not been tried, and no row says that it still runs."""
+    rig = Rig(guarded=True, retries=3, bisect=True)
+    rig.bring(*wires(1, 2))
+    rig.ask(Request.PAUSE)
+    assert [head.running for head in rig.row.heads] == [True]
+    rig.end(BOOM)
+    rig.rest()
+    assert rig.row.heads == ()
+
+
 def test_a_throttled_batch_is_nothing_to_remember() -> None:
     """ERR-1: no attempt was made."""
     rig = Rig(guarded=True, retries=0)
@@ -469,6 +491,24 @@ def test_what_a_lane_did_ahead_may_be_several_reads() -> None:
     later.until(Fetch)
     later.bring(wire(6, key=key_in(1, 2)), wire(8, key=key_in(1, 2)), behind=1.0, passed=1)
     assert later.running == [[1], [8]]
+
+
+def test_a_start_moves_on_with_its_lane() -> None:
+    """STR-42: what the next process is told is not where the lane began in this one."""
+    later = two_lanes().again()
+    later.bring(*(wire(n, key=key_in((n + 1) % 2, 2)) for n in range(1, 9)), filtered=[2, 4, 6])
+    assert later.running == [[1], [8]]
+    later.end(run=1)
+    later.until(Save)
+    assert later.row.starts == ("1", "9")
+
+
+def test_what_a_lane_has_still_to_do_is_nothing_to_write() -> None:
+    """STR-42, STR-31: nothing is resolved of it."""
+    rig = Rig(progress=Progress(after("8"), lanes=2, starts=("9", "9")), lanes=2)
+    rig.bring(wire(9, key=key_in(0, 2)))
+    assert rig.running == [[9]]
+    assert rig.told == [rig.runs[0]]
 
 
 def test_lanes_that_have_read_nothing_keep_their_start() -> None:

@@ -300,6 +300,35 @@ def test_a_batch_that_its_state_makes_too_large_is_cut() -> None:
     assert (seen, rig.gone) == ([2, 3, 4], [])
 
 
+@pytest.mark.parametrize(
+    ("sizes", "batches"),
+    [((3 * MIB, 3 * MIB - 300_000), [[2], [3]]), ((MIB, MIB, 2 * MIB, 2 * MIB - 300_000), [[2, 3], [4, 5]])],
+)
+def test_a_batch_that_its_state_makes_too_large_is_cut_in_the_middle(
+    sizes: tuple[int, ...], batches: list[list[int]]
+) -> None:
+    """BAT-1, ERR-8: no record of it is taken for one that no event can hold."""
+    rig = windowed(partial=True, retries=0)
+    rig.bring(wire(1), *(wire(n, size=size) for n, size in enumerate(sizes, start=2)))
+    rig.end(state({"s": "x" * 900_000}, 2))
+    seen = []
+    while rig.runs and rig.running[0]:
+        seen += rig.running
+        rig.end(state({"s": "x" * 900_000}))
+    assert (seen, rig.gone) == (batches, [])
+
+
+def test_an_early_end_that_no_event_can_hold() -> None:
+    """TMB-6, TMB-9: there is nothing to halve; the function is asked all the same, and what it says counts."""
+    rig = windowed(retries=0, destination=QUEUE)
+    rig.bring(*wires(1))
+    rig.end(state({"s": "x" * EVENT_LIMIT}))
+    assert (rig.running, call_of(rig).early) == ([[]], True)
+    assert rig.runs[0].batch.size > EVENT_LIMIT
+    rig.end(BOOM)
+    assert rig.one(SendDocument).discard.result == BOOM
+
+
 def test_the_state_counts_when_a_batch_is_formed() -> None:
     """BAT-2: to the byte."""
     rig = windowed(batch_size=2)
@@ -358,10 +387,13 @@ def test_a_last_call_that_fails_for_too_long(fields: dict[str, float], result: o
     kept = WindowState(START, END, {"n": 1}, wall(0.0))
     rig = windowed(progress=Progress(after("1"), (), kept, 1), now=500.0, **fields)
     rig.bring(*wires(2, at=499.0))
-    while rig.runs and not rig.running[0]:
-        rig.end(result)
-        while not (rig.runs or rig.gone):
+    while not rig.gone:
+        if rig.runs:
+            assert rig.running == [[]]
+            rig.end(result)
+        else:
             rig.bring() if rig.reads else rig.tick()
+    assert rig.running == ([[2]] if "maximum_age" not in fields else [])
     discard = rig.gone[0].discard
     assert (discard.reason, discard.result, discard.batch.records) == (DiscardReason.AGE, None, ())
     assert 560.0 < rig.now <= 595.0
