@@ -390,3 +390,45 @@ JUDGED.update(
         ("filter_operators", _ADDRESS, _ADDRESS.replace("45", "46")): "what is longer is none for its reader, too",
     }
 )
+
+_WHOLE_NUMBER = "return int(digits) if len(digits) < _MOST_DIGITS else float(digits)"
+_LEVELS = "if len(steps) > _MAX_LEVELS or len(path) > _MAX_LEVELS:"
+_CHOICE_LEVELS = "if len(path) > _MAX_LEVELS:"
+_CONSTRAINTS = "if sum(count // len(factor) * sum(map(len, factor)) for factor in factors) > _MAX_CONSTRAINTS:"
+_FACTORS = "return factors[0] if len(factors) == 1 else _multiplied(factors, path)"
+_KIND = 'kind = Prefix if name == "prefix" else Suffix'
+_LOW, _HIGH = 'low = bound + (sign == ">")', 'high = bound - (sign == "<")'
+_BEYOND = "a number of so many digits is beyond what a pattern may have, read either way"
+_LIMIT = "a limit of ours, far above what 4,096 characters come to; that there is one is tested"
+
+JUDGED.update(
+    {
+        ("filter_pattern", _WHOLE_NUMBER, _WHOLE_NUMBER.replace("<", "<=")): _BEYOND,
+        ("filter_pattern", _LEVELS, _LEVELS.replace("len(path) >", "len(path) ==")): _LIMIT,
+        ("filter_pattern", _LEVELS, _LEVELS.replace("len(path) >", "len(path) >=")): _LIMIT,
+        ("filter_pattern", _CHOICE_LEVELS, _CHOICE_LEVELS.replace(">", ">=")): _LIMIT,
+        ("filter_pattern", _CONSTRAINTS, _CONSTRAINTS.replace(">", ">=")): _LIMIT,
+        ("filter_pattern", _FACTORS, _FACTORS.replace("== 1", "<= 1")): "there is one at least",
+        ("filter_pattern", _FACTORS, _FACTORS.replace("[0]", "[ -1]")): "there is one",
+        ("filter_pattern", _FACTORS, _FACTORS.replace("== 1", "== 0")): _LIMIT,
+        ("filter_alternatives", _KIND, _KIND.replace("==", "<=")): "the other one sorts behind it",
+        ("filter_alternatives", 'case "=" if len(value) == 2:', 'case "=" if len(value) <= 2:'): "it is 2 or 4",
+        ("filter_alternatives", _LOW, _LOW.replace("==", "<=")): "the other one sorts behind it",
+        ("filter_alternatives", _HIGH, _HIGH.replace("==", "<=")): "the other one sorts behind it",
+        (
+            "filter_alternatives",
+            'if previous == "*":',
+            'if previous >= "*":',
+        ): "it is that or nothing, which sorts before it",
+        ("filter_alternatives", "super().__init__(found)", "pass"): "nobody reads the exception's own text",
+    }
+)
+LINES.update(
+    {
+        ("filter_pattern", "_MOST_DIGITS: Final = 1_000"): _BEYOND,
+        (
+            "filter_pattern",
+            "_MAX_CONSTRAINTS: Final = 20_000  # of all ways together: keeps the reading of any pattern short",
+        ): _FIGURE,
+    }
+)

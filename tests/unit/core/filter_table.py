@@ -172,6 +172,9 @@ def _details() -> Iterator[Row]:
     yield from _of(
         "FLT-20", [{"cidr": "2001:db8::/32"}], ["2001:db8::1", "2001:DB8:0:0::"], ["2001:db9::1", "10.0.0.1"]
     )
+    yield from _of(
+        "FLT-20", [{"cidr": "0000:0000:0000:0000:0000:ffff:255.255.255.255/128"}], ["::ffff:ffff:ffff"], ["::1"]
+    )
     yield from _of("FLT-20", [{"cidr": "fe80::/10"}], ["fe80::1"], ["fe80::1%eth0", "x" * 100_000])
     # all of the fields, one of the alternatives
     yield from _pair(
@@ -399,6 +402,7 @@ INVALID: list[tuple[str, Any, tuple[str | int, ...], str]] = [
         ("a", 0, "wildcard"),
         "this wildcard is overly complex",
     ),
+    ("FLT-16", {"a": [{"wildcard": "b*a*a*a*a*b"}]}, ("a", 0, "wildcard"), "this wildcard is overly complex"),
     ("FLT-17", {"a": [{"Numeric": [">", 1]}]}, ("a", 0, "Numeric"), "'Numeric' is not an operator here"),
     ("FLT-17", {"a": [{"numeric": 1}]}, ("a", 0, "numeric"), "1 is not a list"),
     ("FLT-17", {"a": [{"numeric": []}]}, ("a", 0, "numeric"), "a list of 0 is not one comparison or two"),
@@ -472,6 +476,8 @@ INVALID: list[tuple[str, Any, tuple[str | int, ...], str]] = [
     ("FLT-20", {"a": [{"cidr": "10.0.0.0/33"}]}, ("a", 0, "cidr"), "'10.0.0.0/33' is not a CIDR"),
     ("FLT-20", {"a": [{"cidr": "10.0.0.0/255.0.0.0"}]}, ("a", 0, "cidr"), "is not a CIDR"),
     ("FLT-20", {"a": [{"cidr": "2001:db8::/129"}]}, ("a", 0, "cidr"), "is not a CIDR"),
+    ("FLT-20", {"a": [{"cidr": "10.0.0.0/" + "8".zfill(41)}]}, ("a", 0, "cidr"), "is not a CIDR"),
+    ("FLT-20", {"a": [{"cidr": "10.0.0.0/" + "8".zfill(60)}]}, ("a", 0, "cidr"), "is not a CIDR"),
     ("FLT-20", {"a": [{"cidr": ["10.0.0.0/8"]}]}, ("a", 0, "cidr"), "a list is not text"),
     ("FLT-21", {"$or": {"a": [1]}}, ("$or",), "a map is not a list"),
     ("FLT-21", {"$or": []}, ("$or",), "a list of 0 leaves nothing to choose"),

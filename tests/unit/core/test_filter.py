@@ -221,6 +221,7 @@ def test_what_is_no_object_or_array_is_text(body: str) -> None:
         '{"a": 1, "b": 1e999}',
         '{"a": 1, "b": ' + "[" * 500 + "]" * 500 + "}",
         '{"a": 1, "b": ' + "9" * 4000 + "}",
+        '{"a": 1, "b": ' + "9" * 5000 + "}",
     ],
 )
 def test_what_is_json(body: str) -> None:

@@ -61,7 +61,9 @@ def test_what_is_nested_without_end() -> None:
     alternatives: Any = {"a": [1]}
     for _ in range(10_000):
         alternatives = {"$or": [alternatives, {"a": [1]}]}
-    assert isinstance(parse_pattern(alternatives), PatternProblem)
+    assert parse_pattern(alternatives) == PatternProblem(
+        ("$or", 0, "$or", 0, "$or"), "this is nested too deeply", "allowed: up to 100 levels"
+    )
     itself: dict[str, Any] = {}
     itself["a"] = itself
     assert isinstance(parse_pattern(itself), PatternProblem)
@@ -90,6 +92,8 @@ def test_combinations_have_a_limit() -> None:
     wide = {**tens, **{f"f{n}": [1] for n in range(200)}}
     assert isinstance(parse_pattern(wide), PatternProblem)
     assert isinstance(parse_pattern({"$or": [{"a": [n]} for n in range(1_001)]}), PatternProblem)
+    thick = {"$or": [{f"x{field}": [n] for field in range(25)} for n in range(900)]}
+    assert isinstance(parse_pattern({"a": [1], **thick}), PatternProblem)
 
 
 def test_the_longest_patterns_are_read() -> None:
