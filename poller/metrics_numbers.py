@@ -59,21 +59,23 @@ class Histogram:
         self.total += value
 
     def observe_traced(self, value: float, trace_id: str, at: float) -> None:
-        """The same for one that has a trace, at these epoch seconds; without an id it is a plain observation."""
+        """The same for one that has a trace, at these epoch seconds."""
         self.observe(value)
-        if trace_id:
-            self.exemplars[bisect_left(self.bounds, value)] = Exemplar(trace_id, value, at)
+        self.exemplars[bisect_left(self.bounds, value)] = Exemplar(trace_id, value, at)
 
     def observe_all(self, values: list[float]) -> None:
-        """Adds several, and sorts them for that: the cost is that of the bounds, and ages come in order mostly."""
+        """Adds several, at least one, and sorts them for that: the cost is that of the places they fall into,
+        mostly one.
+        """
         values.sort()
         self.total += sum(values)
-        counts, done = self.counts, 0
-        place = bisect_left(self.bounds, values[0])
-        while done < len(values):
-            below = bisect_right(values, self.bounds[place]) if place < len(self.bounds) else len(values)
+        counts, bounds, done = self.counts, self.bounds, 0
+        place, last = bisect_left(bounds, values[0]), bisect_left(bounds, values[-1])
+        while place < last:
+            below = bisect_right(values, bounds[place], done)
             counts[place] += below - done
             done, place = below, place + 1
+        counts[last] += len(values) - done
 
     @property
     def count(self) -> int:
@@ -101,22 +103,24 @@ class NamedCounts(dict[str, int]):
 class Rate:
     """Events a second over the last ten seconds: a ring of one count for each second."""
 
-    __slots__ = ("_counts", "_seconds", "_since")
+    __slots__ = ("_counts", "_place", "_seconds", "_since", "_until")
 
     def __init__(self, since: float) -> None:
         """`since` is the monotonic second at which counting began."""
         self._since = since
         self._seconds = [-1] * RATE_SECONDS
         self._counts = [0] * RATE_SECONDS
+        self._place = 0
+        self._until = since  # the end of the second that is being counted
 
     def add(self, count: int, mono: float) -> None:
-        """Counts `count` events at this moment."""
-        second = int(mono)
-        place = second % RATE_SECONDS
-        if self._seconds[place] != second:
-            self._counts[place] = 0
-            self._seconds[place] = second
-        self._counts[place] += count
+        """Counts `count` events at this moment; moments never go back."""
+        if mono >= self._until:
+            second = int(mono)
+            self._until = second + 1.0
+            self._place = second % RATE_SECONDS
+            self._seconds[self._place], self._counts[self._place] = second, 0
+        self._counts[self._place] += count
 
     def per_second(self, mono: float) -> float:
         """The mean over what has passed of the last ten seconds, at least one second."""

@@ -184,6 +184,7 @@ class MappingStats:
     crashed: str | None = None
     waiting_since: float = field(init=False)
     rate: Rate = field(init=False)
+    _near_timeout: float = field(init=False)
     last_gauges: Gauges | None = None
     queue: QueueFacts | None = None
     stream: StreamStats | None = None
@@ -231,6 +232,7 @@ class MappingStats:
     def __post_init__(self) -> None:
         self.waiting_since = self.since
         self.rate = Rate(self.since)
+        self._near_timeout = NEAR_TIMEOUT * self.mapping.handler.timeout
         if self.mapping.source is not SourceKind.SQS:
             self.stream = StreamStats()
 
@@ -241,8 +243,11 @@ class MappingStats:
 
     def invocation_took(self, outcome: InvocationOutcome, seconds: float, trace_id: str, at: float) -> None:
         """The function ran for so long, in this trace ("": in none), until these epoch seconds."""
-        self.invocation_duration[outcome].observe_traced(seconds, trace_id, at)
-        if seconds > NEAR_TIMEOUT * self.mapping.handler.timeout:
+        if trace_id:
+            self.invocation_duration[outcome].observe_traced(seconds, trace_id, at)
+        else:
+            self.invocation_duration[outcome].observe(seconds)
+        if seconds > self._near_timeout:
             self.near_timeouts += 1
 
     def invocation_failed(self, outcome: InvocationOutcome, detail: str) -> None:

@@ -26,6 +26,7 @@ from poller.core.messages import (
     LeaseLapsed,
     Receive,
     Received,
+    ReceivedAgain,
     ReceiveFailed,
     ReleaseReason,
     Request,
@@ -33,7 +34,7 @@ from poller.core.messages import (
     Settled,
     VisibilityChanged,
 )
-from poller.core.model import Instant, JsonObject, MappingState, Message, SourceProblem
+from poller.core.model import Instant, MappingState, Message, SourceProblem
 from poller.errors import PollerError
 from poller.metrics_stats import CallOutcome, MappingStats, PollOutcome, RestartReason, RetryReason
 from poller.telling import Teller, one_line
@@ -77,6 +78,7 @@ class Telemetry:
             Described: self._described,
             Requested: self._requested,
             Receive: self._receive,
+            ReceivedAgain: self._received_again,
             Invoke: self._invoke,
             Settled: self._settled,
             Filtered: self._filtered,
@@ -187,19 +189,19 @@ class Telemetry:
         stats.last_poll_at = now.wall
         if self._failed_polls or stats.last_problem is not None:
             self._recovered(mono)
-        messages = event.messages
-        if not messages:
+        count = len(event.messages)
+        if not count:
             stats.polls[_EMPTY] += 1
             return
-        count = len(messages)
         stats.polls[_RECORDS] += 1
         stats.polled_events += count
         stats.polled_bytes += event.size
         stats.rate.add(count, mono)
-        again = _received_again(messages)
-        if again:
-            stats.redelivered_events += again
-            stats.retried_events += again
+
+    def _received_again(self, command: ReceivedAgain, now: Instant) -> None:
+        del now
+        self._stats.redelivered_events += command.count
+        self._stats.retried_events += command.count
 
     def _receive_failed(self, event: ReceiveFailed, now: Instant) -> None:
         stats = self._stats
@@ -398,16 +400,3 @@ class Telemetry:
 
 def _few(messages: Iterable[Message]) -> list[str]:
     return [message.id for message in messages][:MOST_IDS]
-
-
-def _received_again(messages: list[JsonObject]) -> int:
-    """How many of these wire messages were received before; one that does not tell counts as new."""
-    again = 0
-    for message in messages:
-        try:
-            count = message["Attributes"]["ApproximateReceiveCount"]
-        except (KeyError, TypeError):  # not there, or not even a message
-            count = "1"
-        if count != "1":
-            again += 1
-    return again

@@ -201,6 +201,13 @@ class Filtered:
 
 
 @fact
+class ReceivedAgain:
+    """Told to whoever watches: so many of the messages that just came had been received before."""
+
+    count: int
+
+
+@fact
 class LeaseLapsed:
     """Told to whoever watches: these were let go uninvoked (or undeleted), because their receipts are stale."""
 
@@ -225,6 +232,7 @@ Command: TypeAlias = (
     | LetGo
     | Settled
     | Filtered
+    | ReceivedAgain
     | LeaseLapsed
     | Finished
 )

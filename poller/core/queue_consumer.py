@@ -40,6 +40,7 @@ from poller.core.messages import (
     LeaseLapsed,
     Receive,
     Received,
+    ReceivedAgain,
     ReceiveFailed,
     ReleaseReason,
     Request,
@@ -221,6 +222,8 @@ class QueueConsumer:
         lease_until = lease_end(now, visibility)
         arn, null_md5, held = self._mapping.arn, self._mapping.window > 0, self._held
         messages = make_messages(event.messages, arn, null_md5, lease_until, now)
+        if again := len(messages) - [message.receive_count for message in messages].count(1):
+            self._commands.append(ReceivedAgain(again))
         by_id = {message.id: message for message in messages}
         for message_id in held.among(by_id):
             self._receive_again(by_id.pop(message_id))

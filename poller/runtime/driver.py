@@ -28,6 +28,7 @@ from poller.core.messages import (
     LetGo,
     Receive,
     Received,
+    ReceivedAgain,
     ReceiveFailed,
     Settled,
     Tick,
@@ -167,7 +168,7 @@ class Driver:
                 self._dispatcher.start(command.batch, partial(self._invoked, command.batch))
             case Delete():
                 self._crew.run(self._delete, command.messages)
-            case Settled() | Filtered() | LeaseLapsed():
+            case Settled() | Filtered() | ReceivedAgain() | LeaseLapsed():
                 pass  # told to the telemetry, which has seen it
             case ChangeVisibility():
                 self._crew.run(self._change_visibility, command)

@@ -353,7 +353,7 @@ def test_a_traced_invocation_is_the_exemplar_of_its_bucket():
     metrics = make_metrics()
     stats = metrics.add(make_mapping(), no_gauges)
     durations = stats.invocation_duration["success"]
-    durations.observe_traced(0.02, "", 1_000.0)
+    durations.observe(0.02)
     durations.observe_traced(0.3, "0af7651916cd43dd8448eb211c80319c", 1_000.0)
     durations.observe_traced(0.4, "4bf92f3577b34da6a3ce929d0e0e4736", 1_001.5)
     durations.observe_traced(5_000.0, "00f067aa0ba902b7a3ce929d0e0e4736", 1_002.0)

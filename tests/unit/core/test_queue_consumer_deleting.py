@@ -5,7 +5,15 @@ import json
 import pytest
 
 from poller.core.mapping import PollerSettings, RetryDelay
-from poller.core.messages import ChangeVisibility, Delete, Hold, LeaseLapsed, LetGo, ReleaseReason
+from poller.core.messages import (
+    ChangeVisibility,
+    Delete,
+    Hold,
+    LeaseLapsed,
+    LetGo,
+    ReceivedAgain,
+    ReleaseReason,
+)
 from poller.core.model import FunctionError, Succeeded, Throttled
 from tests.unit.core.machine import Rig, ids, wire, wires
 
@@ -67,6 +75,19 @@ def test_a_message_that_comes_again_while_it_runs() -> None:
     assert rig.running == [["a", "b"], ["c"]]
     rig.end()
     assert [one.receipt for one in rig.one(Delete).messages] == ["a#2", "b#1"]
+
+
+def test_of_what_comes_those_that_came_before_are_told() -> None:
+    """MET-1: by their receive counts, also while they are held; a count that cannot be read is a first one."""
+    rig = Rig(concurrency=3)
+    odd = wire("d")
+    odd["Attributes"] = {}
+    told = rig.bring(*wires("a"), *wires("b", count=3), *wires("c", count=2), odd)
+    assert [one for one in told if isinstance(one, ReceivedAgain)] == [ReceivedAgain(2)]
+    told = rig.bring(*wires("a", count=2), *wires("e"))
+    assert [one for one in told if isinstance(one, ReceivedAgain)] == [ReceivedAgain(1)]
+    told = rig.bring(*wires("f"))
+    assert [one for one in told if isinstance(one, ReceivedAgain)] == []
 
 
 def test_a_message_that_comes_again_while_it_waits_for_its_window() -> None:
