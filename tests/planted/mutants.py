@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import venv
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,9 +63,7 @@ ALSO: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One changed line: `was` and `now` are without indentation, and with the name of their function before them
-    (`name | line`) where the file has the same line more than once.
-    """
+    """One changed line: `was` and `now` are without indentation, and as `named` calls them."""
 
     operator: str
     line: int
@@ -188,6 +187,7 @@ def mutants(path: Path) -> list[Mutant]:
     command = [str(HOME / "bin" / "python"), str(HERE / "cosmic_mutations.py"), str(path)]
     before = path.read_text(encoding="utf-8").splitlines()
     lines = [line.strip() for line in before]
+    names = named(lines)
     made = []
     for row in subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines():
         told = json.loads(row)
@@ -195,19 +195,30 @@ def mutants(path: Path) -> list[Mutant]:
         was = " ".join(line[2:].strip() for line in changes if line.startswith("- "))
         now = " ".join(line[2:].strip() for line in changes if line.startswith("+ "))
         if lines.count(was) > 1:
-            place = functions(lines)[told["line"] - 1]
-            was, now = f"{place} | {was}", f"{place} | {now}"
+            name = names[told["line"] - 1]
+            was, now = name, name.removesuffix(was) + now
         made.append(Mutant(told["operator"], told["line"], told["source"], was, now))
     return made
 
 
-def functions(lines: Sequence[str]) -> list[str]:
-    """For each line of a file the name of the function that it is in; the lines without indentation."""
-    names, name = [], ""
+def named(lines: Sequence[str]) -> list[str]:
+    """What each line of a file, without indentation, is called in a judgement: what it says; where the file says
+    it more than once, with the name of the function before it (`name | line`), and with a number from 1 where the
+    function does (`name 2 | line`).
+    """
+    function, places = "", []
     for line in lines:
         if line.startswith("def "):
-            name = line.removeprefix("def ").partition("(")[0]
-        names.append(name)
+            function = line.removeprefix("def ").partition("(")[0]
+        places.append((function, line))
+    in_file, in_function = Counter(lines), Counter(places)
+    seen: Counter[tuple[str, str]] = Counter()
+    names = []
+    for place in places:
+        seen[place] += 1
+        function, line = place
+        number = f" {seen[place]}" if in_function[place] > 1 else ""
+        names.append(line if in_file[line] == 1 else f"{function}{number} | {line}")
     return names
 
 

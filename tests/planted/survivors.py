@@ -432,3 +432,29 @@ LINES.update(
         ): _FIGURE,
     }
 )
+
+_LET_PASS = "if len(passing) < len(messages):"
+_PROBE = "if (probe := self._receives.due()) is not None and self._room() > 0:"
+_POLLING = "polling=bool(self._receives) or (self._mode in ACTIVE and self._room() > 0),"
+_NULL_MD5 = "arn, null_md5, held = self._mapping.arn, self._mapping.window > 0, self._held"
+_UNCLAIMED = "if slots.unclaimed > 0:  # mostly not, on a busy queue"
+_ROOM_OR_NONE = "return 0 if self._resting() else self._permits.room()"
+
+JUDGED.update(
+    {
+        ("queue_consumer", _LET_PASS, _LET_PASS.replace("<", "!=")): "no more pass than there are",
+        ("queue_consumer", "if room <= 0:", "if room == 0:"): "room is never below 0",
+        ("queue_consumer", _PROBE, _PROBE.replace("> 0", "!= 0")): "room is never below 0",
+        ("queue_consumer", _POLLING, _POLLING.replace("> 0", "!= 0")): "room is never below 0",
+        ("queue_consumer", _NULL_MD5, _NULL_MD5.replace("> 0", "!= 0")): _NO_LESS,
+        ("queue_consumer", _UNCLAIMED, _UNCLAIMED.replace("> 0", "!= 0")): _SHORT_CUT,
+        ("queue_consumer", _UNCLAIMED, _UNCLAIMED.replace("> 0", ">= 0")): _SHORT_CUT,
+        ("queue_consumer", _UNCLAIMED, _UNCLAIMED.replace("> 0", "> -1")): _SHORT_CUT,
+        ("queue_consumer", _ROOM_OR_NONE, _ROOM_OR_NONE.replace("return 0", "return -1")): _NONE,
+        (
+            "queue_consumer",
+            "_on_received 1 | return",
+            "_on_received 1 | pass",
+        ): "no message is none to make, either",
+    }
+)

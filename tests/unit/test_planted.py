@@ -13,7 +13,7 @@ import pytest
 from tests.planted.bug import ROOT, Bug, plant, problem
 from tests.planted.bugs import BUGS
 from tests.planted.measured import Share, blob, outdated, read, write
-from tests.planted.mutants import functions
+from tests.planted.mutants import named
 from tests.planted.survivors import JUDGED, LINES
 
 
@@ -49,15 +49,26 @@ def test_what_is_not_there_exactly_once_is_not_planted(tmp_path: Path) -> None:
 
 
 def test_lines_that_were_judged_are_still_there() -> None:
-    """Each once: a line that was changed since wants another look."""
-    elsewhere = []
+    """A line that was changed since wants another look."""
+    gone = []
     for file, was in {*LINES, *[(file, was) for file, was, _ in JUDGED]}:
         lines = (ROOT / "poller" / "core" / f"{file}.py").read_text(encoding="utf-8").splitlines()
-        lines = [line.strip() for line in lines]
-        placed = [f"{function} | {line}" for function, line in zip(functions(lines), lines, strict=True)]
-        if (lines + placed).count(was) != 1:
-            elsewhere.append((file, was))
-    assert elsewhere == []
+        if was not in named([line.strip() for line in lines]):
+            gone.append((file, was))
+    assert gone == []
+
+
+def test_a_judgement_means_one_line() -> None:
+    lines = ["a = 1", "def f(x):", "return", "return", "b = 1", "def g(x):", "return"]
+    assert named(lines) == [
+        "a = 1",
+        "def f(x):",
+        "f 1 | return",
+        "f 2 | return",
+        "b = 1",
+        "def g(x):",
+        "g | return",
+    ]
 
 
 def test_shares_of_mutants_are_kept_by_the_text_that_was_tried(tmp_path: Path) -> None:

@@ -200,6 +200,18 @@ def test_abandoning_gives_back_what_handlers_hold() -> None:
     assert rig.machine.gauges().in_flight_messages == 0
 
 
+def test_abandoning_gives_back_what_no_handler_has() -> None:
+    """GEN-2, SQS-23: what waits for its next attempt too, without a stop before; only the others are abandoned."""
+    rig = full_house()
+    rig.ask(Request.ABANDON)
+    given = [ids(change.messages) for change in rig.all(ChangeVisibility)]
+    assert given == [[f"a{place}" for place in range(10)], [f"b{place}" for place in range(10)]]
+    assert rig.machine.abandoned == 10
+    assert rig.budget.used == 0
+    rig.changed()
+    assert rig.changed() == [Finished(10)]
+
+
 def test_abandoning_does_not_delete_what_ended_too_late() -> None:
     """GEN-5, SQS-20: its message is another's by now."""
     rig = Rig()
@@ -247,6 +259,19 @@ def test_a_drain_works_until_the_queue_is_empty() -> None:
     rig.at(rig.now + 1).bring()
     assert rig.one(Describe)
     assert rig.describe() == [Finished(0)]
+
+
+def test_what_was_seen_before_a_drain_counts_no_more() -> None:
+    """GEN-2: an empty receive before it is no sign that nothing has come since."""
+    rig = Rig()
+    rig.at(1.0).bring()
+    rig.fail()
+    rig.ask(Request.DRAIN)
+    assert rig.told == []
+    rig.tick()
+    assert rig.all(Describe) == []
+    rig.bring()
+    assert rig.one(Describe)
 
 
 @pytest.mark.parametrize("left", [{"visible": 1}, {"in_flight": 1}, {"delayed": 1}])

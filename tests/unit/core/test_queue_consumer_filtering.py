@@ -32,6 +32,14 @@ def test_what_does_not_pass_is_deleted_at_once_whatever_becomes_of_the_rest() ->
     assert rig.machine.held == 0
 
 
+def test_nothing_is_told_where_all_pass() -> None:
+    """MET-2: no more than there is to count."""
+    rig = Rig(filters=ORDERS)
+    rig.bring(order("a"), order("b"))
+    assert rig.running == [["a", "b"]]
+    assert rig.all(Filtered) == []
+
+
 def test_the_function_is_not_invoked_when_nothing_passes() -> None:
     """FLT-42, SUR-8: the queue is emptied all the same."""
     rig = Rig(filters=ORDERS)

@@ -37,6 +37,15 @@ def test_one_receive_is_one_batch() -> None:
     assert batch.size == event_size([one.size for one in batch.messages])
 
 
+@pytest.mark.parametrize(("window", "told"), [(0.0, []), (1.0, [None]), (300.0, [None])])
+def test_a_window_shows_in_what_a_message_without_attributes_says(window: float, told: list[None]) -> None:
+    """SQS-44: md5OfMessageAttributes is null with one and not there without."""
+    rig = Rig(window=window, batch_size=1, visibility=1000.0)
+    rig.bring(wire("a"))
+    record = rig.runs[0].batch.messages[0].record
+    assert [value for key, value in record.items() if key == "md5OfMessageAttributes"] == told
+
+
 def test_a_receive_is_cut_by_batch_size() -> None:
     """BAT-1: (a), each part in a slot of its own."""
     rig = Rig(batch_size=2)
@@ -410,6 +419,22 @@ def test_the_gauges() -> None:
     gauges = rig.machine.gauges()
     assert (gauges.in_flight_batches, gauges.limit, gauges.groups_blocked) == (1, 1, 0)
     assert gauges.oldest_pending_since == 1.0
+
+
+def test_what_waits_for_a_slot_is_buffered() -> None:
+    """SQS-24, MET-10: two receives were under way when the limit fell to one."""
+    rig = Rig(concurrency=3, visibility=100.0)
+    rig.bring(*(wire(f"a{place}") for place in range(10)))
+    rig.at(1.0).end(BOOM)
+    assert (rig.machine.gauges().limit, len(rig.polls)) == (1, 2)
+    rig.bring(*(wire(f"b{place}") for place in range(10)))
+    rig.bring(*wires("x", "y"))
+    gauges = rig.machine.gauges()
+    assert (gauges.in_flight_messages, gauges.buffered) == (10, 2)
+    rig.at(2.0).end()
+    assert rig.running == [["x", "y"]]
+    assert gauges.buffered_bytes == rig.runs[0].batch.size
+    assert (rig.machine.gauges().buffered, rig.machine.gauges().buffered_bytes) == (0, 0)
 
 
 def test_a_source_that_fails_does_not_touch_running_batches() -> None:

@@ -6,7 +6,8 @@ from poller.core.budget import ByteBudget
 from poller.core.mapping import ProvisionedPollers
 from poller.core.messages import Describe, Receive, ReceiveFailed, Request
 from poller.core.model import FunctionError, SourceProblem, Throttled
-from tests.unit.core.machine import Rig, wire, wires
+from poller.core.queue_consumer import QueueConsumer
+from tests.unit.core.machine import Middle, Rig, mapping, wire, wires
 
 BOOM = FunctionError("Boom", "no")
 
@@ -23,6 +24,8 @@ def test_the_first_receive() -> None:
 
 def test_nothing_is_received_before_the_queue_is_known() -> None:
     """SQS-8: the lease of a receipt depends on the queue's visibility timeout."""
+    fresh = QueueConsumer(mapping(), Middle(), ByteBudget())
+    assert fresh.deadline() is None
     rig = Rig(enabled=False)
     assert rig.polls == []
     assert rig.ask(Request.RESUME) == [Receive(1, 10, 20, None, 30.0)]
@@ -179,6 +182,17 @@ def test_work_resumes_soon_after_the_source_returns(problem: SourceProblem, sile
             rig.bring(wire(f"m{place}"))
         assert len(rig.runs) == answered
         assert [poll.wait for poll in rig.polls] == [20], "work goes on, whatever still hangs"
+
+
+def test_room_for_one_message_is_room_for_a_probe() -> None:
+    """API-16, SQS-2: and the mapping polls, as far as the gauges tell, also between two probes."""
+    rig = Rig(batch_size=1, concurrency=1)
+    rig.at(1.0).fail()
+    assert rig.polls == []
+    assert rig.machine.gauges().polling
+    assert rig.machine.deadline() == 1.2
+    rig.tick()
+    assert [poll.maximum for poll in rig.polls] == [1]
 
 
 def test_a_failing_source_is_asked_seldom() -> None:
