@@ -8,6 +8,7 @@ However the tests end, kill -9 included: what was forked for them is killed.
 """
 
 import contextlib
+import gc
 import json
 import os
 import runpy
@@ -190,4 +191,6 @@ if __name__ == "__main__":
     del sys.path[0]  # the root of the project: what is installed is what is tested
     for module in _IMPORTED:
         __import__(module)
+    gc.collect()
+    gc.freeze()  # else each would write to all of this memory, and so copy it, when its collector looks at it
     become(*serve(socket.socket(fileno=int(sys.argv[1]))))
