@@ -1,10 +1,10 @@
 """`poller dlq`: arguments in, tables and exit codes out. What is done is in poller/operate/dlq.py."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -13,22 +13,13 @@ from poller.cli_parts import as_json as _as_json
 from poller.cli_parts import config_file, json_text, run_giving_back, settings_of, tell
 
 if TYPE_CHECKING:
-    from poller.core.mapping import EventSourceMapping, SourceArn
-    from poller.core.model import JsonObject, QueueFacts
-    from poller.ports import SendingQueue
+    from poller.core.mapping import SourceArn
+    from poller.core.model import JsonObject
+    from poller.operate.dead_letters import DeadLetterQueue, NotSeen
     from poller.sources import Sources
 
 _mapping = click.argument("mapping", required=False)
 _queue = click.option("--queue", metavar="ARN", help="This queue, whatever it is the dead-letter queue of.")
-
-
-class _Dead(NamedTuple):
-    """A dead-letter queue, and the mapping's source it belongs to, if it was found that way."""
-
-    arn: "SourceArn"
-    queue: "SendingQueue"
-    facts: "QueueFacts"
-    mapping: "EventSourceMapping | None"
 
 
 @click.group()
@@ -58,16 +49,20 @@ def ls(mapping: str | None, path: Path, queue: str | None, most: int, *, as_json
     """Count and list messages: age, receives, size, group. Of MAPPING, or of all mappings of queues.
 
     With --n 0 it only counts, which receives nothing.
+
+    Exit code 0, or 1 when a queue could not be looked at: what it is of says why, and the others are shown.
     """
     told = run_giving_back(_look(mapping, path, queue, most))
     if as_json:
         click.echo(json.dumps(told, indent=2))
-        return
-    from poller.operate.shown import queue_table
+    else:
+        from poller.operate.shown import queue_table
 
-    console = Console()
-    for one in told:
-        console.print(queue_table(one))
+        console = Console()
+        for one in told:
+            console.print(queue_table(one))
+    if any(one["problem"] for one in told):
+        raise SystemExit(1)
 
 
 @dlq.command("show")
@@ -125,38 +120,25 @@ def redrive(
 
 async def _look(name: str | None, path: Path, queue: str | None, most: int) -> "list[JsonObject]":
     from poller.clock import SystemClock
-    from poller.operate.borrowed import borrowing
-    from poller.operate.dlq import VISIBILITY, peek, refuse_to_peek, told_message
+    from poller.operate.dead_letters import told_queue
 
-    told: list[JsonObject] = []
-    async with _opened(name, path, queue) as (_, dead):
-        for one in dead:
-            why = refuse_to_peek(one.arn, one.facts) if most else ""
-            row: dict[str, Any] = {
-                "queue": one.arn.text,
-                "mapping": one.mapping and one.mapping.name,
-                "visible": one.facts.visible,
-                "in_flight": one.facts.in_flight,
-                "delayed": one.facts.delayed,
-                "note": f"{why}. Counts only." if why else None,
-                "messages": [],
-            }
-            if most and not why:
-                now = SystemClock().now().wall
-                async with borrowing(one.queue, VISIBILITY, tell) as borrowed:
-                    row["messages"] = [told_message(wire, now) async for wire in peek(borrowed, most)]
-            told.append(row)
-    return told
+    clock = SystemClock()
+    async with _opened(name, path, queue) as (_, meant):
+        return [await told_queue(one, most, clock.now().wall, tell) for one in meant]
 
 
 async def _find(identifier: str, name: str | None, path: Path, queue: str | None) -> "JsonObject":
     from poller.errors import ConfigurationError
     from poller.operate.borrowed import borrowing
+    from poller.operate.dead_letters import NotSeen
     from poller.operate.dlq import MOST_LOOKED_AT, VISIBILITY, peek, refuse_to_peek, whole_message
 
     looked = 0
-    async with _opened(name, path, queue) as (_, dead):
-        for one in dead:
+    async with _opened(name, path, queue) as (_, meant):
+        for one in meant:
+            if isinstance(one, NotSeen):
+                tell(f"That of {one.mapping.name} is not looked at: {one.why}")
+                continue
             if why := refuse_to_peek(one.arn, one.facts):
                 tell(f"{why}. It is not looked at.")
                 continue
@@ -187,6 +169,7 @@ async def _redrive(
     from poller.core.model import SourceKind
     from poller.errors import ConfigurationError
     from poller.operate.borrowed import borrowing
+    from poller.operate.dead_letters import DeadLetterQueue
     from poller.operate.dlq import VISIBILITY, refuse_to_peek
     from poller.operate.places import bare_mapping
     from poller.operate.redrive import Redrive, unseen
@@ -197,6 +180,7 @@ async def _redrive(
     if to is None and name is None:
         raise click.UsageError("--queue needs --to ARN, or the MAPPING whose queue they go to.")
     async with _opened(name, path, queue) as (sources, (one, *_)):
+        assert isinstance(one, DeadLetterQueue), "of one that is named, what is wrong has been raised"
         wanted = None
         if patterns:
             wanted = make_filter(bare_mapping(one.arn.text, patterns, "--queue").filters, SourceKind.SQS)
@@ -225,7 +209,7 @@ async def _redrive(
         return 1 if work.counts.problems or work.counts.held_back else 0
 
 
-def _target(one: _Dead, to: str | None) -> "SourceArn":
+def _target(one: "DeadLetterQueue", to: str | None) -> "SourceArn":
     """Where its messages go: to the queue that the user says, else back to the mapping's."""
     from poller.operate.dlq import queue_arn
     from poller.operate.redrive import check_target
@@ -240,38 +224,35 @@ def _target(one: _Dead, to: str | None) -> "SourceArn":
 
 
 @asynccontextmanager
-async def _opened(name: str | None, path: Path, queue: str | None) -> "AsyncIterator[tuple[Sources, list[_Dead]]]":
-    """The dead-letter queues that are meant, at least one."""
+async def _opened(
+    name: str | None, path: Path, queue: str | None
+) -> "AsyncIterator[tuple[Sources, Sequence[DeadLetterQueue | NotSeen]]]":
+    """The dead-letter queues that are meant, at least one; NotSeen is none that somebody has named."""
     from poller.core.model import SourceKind
     from poller.errors import ConfigurationError
-    from poller.operate.dlq import dead_letter_arn, queue_arn
+    from poller.operate.dead_letters import DeadLetterQueue, all_dead_letter_queues, dead_letter_queue
+    from poller.operate.dlq import queue_arn
     from poller.operate.places import loaded, queue_mapping
     from poller.sources import opened_sources
 
-    instead = "what it gave up is in its on-failure destination, for `poller replay`."
     arn = None if queue is None else queue_arn(queue, "--queue")
     if arn is not None and name is None:
         async with opened_sources(settings_of(path)) as sources:
             dead, facts = await sources.queue_at(arn)
-            yield sources, [_Dead(arn, dead, facts, None)]
+            yield sources, [DeadLetterQueue(arn, dead, facts, None)]
         return
     configuration = loaded(path)
     if name is not None:
-        mappings = [queue_mapping(configuration, name, instead)]
-    else:
-        mappings = [one for one in configuration.mappings if one.source is SourceKind.SQS]
-        if not mappings:
-            raise ConfigurationError(f"{path} has no mapping of a queue: name a dead-letter queue with --queue.")
+        instead = "what it gave up is in its on-failure destination, for `poller replay`."
+        mapping = queue_mapping(configuration, name, instead)
+        async with opened_sources(configuration.settings) as sources:
+            yield sources, [await dead_letter_queue(sources, mapping, arn)]
+        return
+    mappings = [one for one in configuration.mappings if one.source is SourceKind.SQS]
+    if not mappings:
+        raise ConfigurationError(f"{path} has no mapping of a queue: name a dead-letter queue with --queue.")
     async with opened_sources(configuration.settings) as sources:
-        found: dict[str, _Dead] = {}
-        for mapping in mappings:
-            _, source = await sources.queue(mapping)
-            if name is None and not source.redrive:
-                continue
-            place = arn or dead_letter_arn(mapping, source)
-            if place.text not in found:
-                dead, facts = await sources.queue_at(place)
-                found[place.text] = _Dead(place, dead, facts, mapping)
+        found = await all_dead_letter_queues(sources, mappings)
         if not found:
             raise ConfigurationError(f"None of the queues of {path} has a RedrivePolicy, so no dead-letter queue.")
-        yield sources, list(found.values())
+        yield sources, found

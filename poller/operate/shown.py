@@ -19,13 +19,18 @@ _STYLES = {"done": "green", "would replay": "cyan", "partly done": "yellow", "le
 
 def queue_table(told: JsonObject) -> RenderableType:
     """One dead-letter queue of `dlq ls`."""
-    of = f" of {told['mapping']}" if told["mapping"] else ""
-    counts = f"{told['visible']} visible, {told['in_flight']} in flight, {told['delayed']} delayed"
-    head = Text.assemble((printable(told["queue"]), "bold"), f"{of}: {counts}")
-    if told["note"]:
-        return Group(head, Text(told["note"], "yellow"))
+    head = Text()
+    if told["queue"]:
+        head.append(printable(told["queue"]), "bold").append(f" of {told['mapping']}" if told["mapping"] else "")
+    else:
+        head.append(told["mapping"], "bold")
+    if told["visible"] is not None:
+        head.append(f": {told['visible']} visible, {told['in_flight']} in flight, {told['delayed']} delayed")
+    said = [
+        Text(printable(told[key]), style) for key, style in (("note", "yellow"), ("problem", "red")) if told[key]
+    ]
     if not told["messages"]:
-        return head
+        return Group(head, *said)
     view = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     view.add_column("id", no_wrap=True, min_width=36)
     for heading in ("age", "receives", "bytes"):
@@ -34,7 +39,7 @@ def queue_table(told: JsonObject) -> RenderableType:
     for one in told["messages"]:
         row = (one["id"], _age(one["age_seconds"]), one["receive_count"], one["bytes"], one["group"] or "")
         view.add_row(*(Text(printable(str(cell))) for cell in row))
-    return Group(head, view)
+    return Group(head, *said, view)
 
 
 def replayed_line(one: Replayed) -> Text:

@@ -145,6 +145,38 @@ def test_a_dead_letter_queue_is_looked_at_and_filtered_back(
     assert [one["Body"] for one in daemon.drain(client, other["url"])] == ["foreign"]
 
 
+def test_a_queue_that_is_gone_hides_no_other(
+    embedded_aws: str, env: dict[str, str], sqs_client: Any, tmp_path: Path
+) -> None:
+    """`ls` over all mappings shows the others, says of that one what to do, and ends with 1; `show` finds what is
+    there. Of one that is named it is an error, with 2.
+    """
+    client = sqs_client(embedded_aws)
+    queue = daemon.make_queue(client, daemon.own("q"), dead=1)
+    gone = queue["arn"] + "-gone"
+    work = {"FunctionName": "python:handlers:work"}
+    mappings = [
+        {"Name": name, "EventSourceArn": arn, **work} for name, arn in (("gone", gone), ("q", queue["arn"]))
+    ]
+    daemon.write(tmp_path, *mappings, handlers=HANDLERS)
+    client.send_message(QueueUrl=queue["dead"], MessageBody="a")
+    listed = here("dlq", "ls", cwd=tmp_path, env=env)
+    assert listed.returncode == 1, listed.stderr
+    of_gone, of_q = listed.stdout.split(queue["arn"] + "-dlq of q")
+    assert of_gone.startswith("gone\n")
+    assert "check name, account and region" in " ".join(of_gone.split())
+    assert "1 visible" in " ".join(of_q.split())
+    told = here("dlq", "ls", "--json", cwd=tmp_path, env=env)
+    assert told.returncode == 1
+    assert [(one["mapping"], one["visible"]) for one in json.loads(told.stdout)] == [("gone", None), ("q", 1)]
+    identifier = json.loads(told.stdout)[1]["messages"][0]["id"]
+    shown = here("dlq", "show", identifier, cwd=tmp_path, env=env)
+    assert (shown.returncode, json.loads(shown.stdout)["Body"]) == (0, "a")
+    assert shown.stderr.startswith("poller: That of gone is not looked at: ")
+    named = here("dlq", "ls", "gone", cwd=tmp_path, env=env)
+    assert (named.returncode, "does not exist" in named.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("server", ["embedded_aws", "ministack"])
 @pytest.mark.parametrize("suffix", ["", ".fifo"])
 def test_a_redrive_loses_and_reorders_nothing(
