@@ -458,3 +458,19 @@ JUDGED.update(
         ): "no message is none to make, either",
     }
 )
+
+_BUFFERED = "return count < self._most_buffered and size < BUFFER_BYTES and self._budget.has_room"
+_ONE_LANE = "if len(self._lanes) == 1 and position.kind not in _TIMES:"
+
+JUDGED.update(
+    {
+        ("stream_consumer", _BUFFERED, _BUFFERED.replace("size <", "size <=")): _FIGURE,
+        ("stream_consumer", _ONE_LANE, _ONE_LANE.replace("==", "<=")): "there is one at least",
+        (
+            "stream_consumer",
+            "self._budget_at = None",
+            "pass",
+        ): "what is left of it is in the past, or within the second in which others may give back",
+    }
+)
+LINES[("stream_consumer", "self._wall_ahead = 0.0")] = _SET_FIRST

@@ -151,6 +151,18 @@ def test_a_drain_ends_when_the_tip_was_seen_twice() -> None:
     assert rig.one(Finished) == Finished(False, Progress(after("1"), lanes=1))
 
 
+def test_a_drain_ends_however_often_the_tip_was_seen() -> None:
+    """API-8: while a batch took its time."""
+    rig = Rig()
+    rig.bring(*wires(1))
+    rig.ask(Request.DRAIN)
+    for _ in range(5):
+        rig.until_read().bring()
+    assert rig.finished is None
+    rig.end()
+    assert rig.one(Finished) == Finished(False, Progress(after("1"), lanes=1))
+
+
 def test_a_drain_counts_from_its_beginning() -> None:
     """API-8: empty reads before it say nothing."""
     rig = Rig()
@@ -293,11 +305,12 @@ def test_what_failed_last_is_remembered() -> None:
     assert later.discarded == [[1, 2]]
 
 
-def test_what_was_about_to_begin_at_a_stop() -> None:
+@pytest.mark.parametrize("request_", [Request.STOP, Request.ABANDON])
+def test_what_was_about_to_begin_at_a_stop(request_: Request) -> None:
     """ERR-5: does not, and is not counted."""
     rig = Rig(guarded=True, retries=0, saving=False)
     rig.bring(*wires(1))
-    rig.ask(Request.STOP)
+    rig.ask(request_)
     rig.saved()
     assert rig.runs == []
     assert rig.one(Finished).progress.heads == ()
@@ -386,6 +399,17 @@ def test_a_lost_lease_ends_everything() -> None:
     assert rig.sent() == rig.end() == rig.saved() == []
     rig.machine.release()
     assert rig.budget.used == 0
+
+
+def test_nothing_is_written_after_a_lost_lease() -> None:
+    """STR-31: also what was due; the row is another's."""
+    rig = Rig(batch_size=1, saving=False)
+    rig.bring(*wires(1, 2))
+    rig.end()
+    rig.saved()
+    rig.at(0.1).end()
+    rig.at(5.0).lose()
+    assert [type(command) for command in rig.told] == [Finished]
 
 
 def test_a_lost_lease_at_the_end_of_the_shard() -> None:

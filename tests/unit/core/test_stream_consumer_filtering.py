@@ -160,10 +160,12 @@ def test_the_iterator_age_of_what_nobody_is_handed() -> None:
     rig.bring(hot(1, at=0.0))
     rig.end()
     assert rig.machine.gauges().iterator_age == 5_000.0
-    rig.until_read().bring(cold(2, at=rig.now - 7.0), filtered=[2])
+    rig.until_read()
+    assert rig.machine.gauges().iterator_age == 5_000.0
+    rig.bring(cold(2, at=rig.now - 9.0), cold(3, at=rig.now - 7.0), filtered=[2, 3])
     assert rig.machine.gauges().iterator_age == 7.0
-    rig.until_read().bring(hot(3, at=rig.now - 5.0))
-    rig.until_read().bring(cold(4, at=rig.now), filtered=[4])
+    rig.until_read().bring(hot(4, at=rig.now - 5.0))
+    rig.until_read().bring(cold(5, at=rig.now), filtered=[5])
     assert rig.machine.gauges().iterator_age == 5.0, "there is one that the function has"
 
 

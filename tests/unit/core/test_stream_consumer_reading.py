@@ -366,6 +366,28 @@ def test_reading_ahead_of_a_failing_batch_is_bounded() -> None:
     assert len(rig.all(Fetch)) == 1
 
 
+def test_a_page_beyond_the_limit_is_the_last() -> None:
+    """STR-27: a read may bring more than there was room for; the next one waits."""
+    rig = Rig(batch_size=1_000)
+    for first in (1, 7_001):
+        rig.bring(*wires(*range(first, first + 7_000)), behind=9.0)
+        if rig.machine.deadline() is not None:
+            rig.tick()
+    assert rig.machine.held == 14_000
+    assert (rig.reads, rig.machine.deadline()) == ([], None)
+
+
+def test_two_batches_of_a_lane_are_the_most_that_is_read_ahead() -> None:
+    """STR-27: where that is more than the usual bound."""
+    rig = Rig(batch_size=10_000)
+    for page in range(2):
+        rig.bring(*wires(*range(page * 10_000, page * 10_000 + 10_000)), behind=9.0)
+        rig.tick()
+        assert len(rig.reads) == 1, "one batch runs, and there is room for two"
+    rig.bring(*wires(*range(20_000, 30_000)), behind=9.0)
+    assert (rig.reads, rig.machine.deadline()) == ([], None)
+
+
 def test_the_buffer_is_bounded_in_bytes() -> None:
     """STR-27: whatever the count."""
     rig = Rig(batch_size=1)
@@ -488,5 +510,16 @@ def test_the_gauges() -> None:
     gauges = rig.machine.gauges()
     assert (gauges.iterator_age, gauges.blocked_since, gauges.oldest_pending_since) == (0.0, None, None)
     assert (gauges.buffered, gauges.buffered_bytes, gauges.invoking_since) == (0, 0, None)
+    assert rig.reads == []
+    assert rig.machine.gauges().polling, "between two reads, too"
     rig.ask(Request.PAUSE)
     assert not rig.machine.gauges().polling
+
+
+def test_an_empty_read_behind_the_tip_says_nothing_of_the_age() -> None:
+    """MET-9, STR-26: there is more to come, and nobody has caught up."""
+    rig = Rig()
+    rig.at(10.0).bring(wire(1, at=3.0), behind=4.0)
+    rig.end()
+    rig.until_read().bring(behind=4.0)
+    assert rig.machine.gauges().iterator_age == 7.0

@@ -170,6 +170,19 @@ def test_the_shards_end_closes_the_window() -> None:
     assert rig.one(Finished) == Finished(True, Progress(after("1"), lanes=1), (CHILD,))
 
 
+def test_a_last_call_that_fails_at_the_shards_end() -> None:
+    """TMB-9, TMB-11, STR-2: is tried again before the shard is left."""
+    rig = windowed()
+    rig.bring(*wires(1), iterator=None)
+    rig.end(state({"n": 1}))
+    rig.end(BOOM)
+    assert rig.finished is None
+    rig.until(Invoke)
+    assert call_of(rig) == WindowCall(START, END, {"n": 1}, final=True)
+    rig.end(OK)
+    assert rig.one(Finished).ended
+
+
 # --- after a restart ---
 
 
