@@ -42,7 +42,7 @@ class Exemplar(NamedTuple):
 class Histogram:
     """Counts by upper bound (inclusive) and their sum; `counts` has one place more than `bounds`, for the rest."""
 
-    __slots__ = ("bounds", "counts", "exemplars", "total", "written")
+    __slots__ = ("bounds", "counts", "exemplars", "total")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self.bounds = bounds
@@ -50,8 +50,6 @@ class Histogram:
         self.total = 0.0
         self.exemplars: dict[int, Exemplar] = {}
         """The latest traced observation of each place of `counts` that has one."""
-        self.written: tuple[tuple[object, ...], str] | None = None
-        """Its lines in the last scrape, and what they were made of (metrics_text.py)."""
 
     def observe(self, value: float) -> None:
         """Adds one observation."""

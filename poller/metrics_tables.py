@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, TypeVar
 
+from poller.core.mapping_targets import told
 from poller.core.model import Instant, MappingState, QueueGauges, SourceKind
 from poller.core.records import ShardGauges
 from poller.core.stream_gauges import StreamGauges
@@ -107,6 +108,11 @@ def _behind(stats: MappingStats, gauges: StreamGauges, _now: Instant) -> float |
 
 def _states(stats: MappingStats, _gauges: Gauges, _now: Instant) -> Values:
     return {state: float(state is stats.state) for state in MappingState}
+
+
+def _info(stats: MappingStats, _gauges: Gauges, _now: Instant) -> Values:
+    mapping = stats.mapping
+    return {(mapping.uuid, told(mapping.function_name), mapping.arn.text): 1}
 
 
 def _since(moment: float | None, now: Instant) -> float:
@@ -281,6 +287,7 @@ GAUGES: Final = (
         lambda s, _g, _n: s.last_success_at,
     ),
     Gauge("esm_mapping_state", "1 for the state that the mapping is in.", _states, ("state",)),
+    Gauge("esm_mapping_info", "What the mapping is.", _info, ("uuid", "function", "source_arn")),
 )
 
 SHARD_GAUGES: Final = (
