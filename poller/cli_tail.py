@@ -39,7 +39,8 @@ def tail(
 
     A stream is read beside everybody else, and nobody's position moves. The reads count against the shard's
     limits: one a second of Kinesis's five, and DynamoDB has room for two readers. Records of a shard come in
-    order, those of several as they are read. Without --since it begins with what is written from now on.
+    order, those of several as they are read. Without --since it begins with what is written from now on. What does
+    not answer or is throttled is tried again, and told on standard error.
 
     A queue shows its messages to those who receive them only. With --steal it shows up to --n of those that are
     there (10 unless said), each received once, and gives them back: meanwhile its consumers do not get them, and
@@ -88,7 +89,7 @@ async def _tail(
             _show_line(line_of(record, mapping.source, shard_id))
 
     async with opened_sources(settings_of(path)) as sources:
-        await Tail(sources.stream(mapping), mapping, show, since=start, most=most).run()
+        await Tail(sources.stream(mapping), mapping, show, tell, since=start, most=most).run()
 
 
 async def _steal(mapping: "EventSourceMapping", path: Path, most: int, *, as_json: bool) -> None:

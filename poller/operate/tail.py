@@ -23,7 +23,9 @@ from poller.core.records import TRIM_HORIZON, Page, Position, PositionKind, Reco
 from poller.core.replay import plain_batch
 from poller.core.stream_payload import make_records, stream_event
 from poller.errors import ConfigurationError, SourceError
+from poller.operate.borrowed import Tell
 from poller.ports import StreamSource
+from poller.telling import TELL_EVERY
 
 READ_DEADLINE: Final = 10.0  # seconds of one call
 MOST_RECORDS: Final = 1_000
@@ -59,6 +61,40 @@ def parse_since(text: str, now: float) -> float:
     return seconds
 
 
+class Outage:
+    """What is told of reads that failed and are tried again: the first at once, then every 30 s how many, and when
+    all shards are read again. What flickers is told no more often. Times are monotonic seconds.
+    """
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._failing: set[str] = set()
+        self._tries = 0
+        self._told_at: float | None = None
+        self._open = False  # whether a failure was told, and not its end
+
+    def failed(self, shard_id: str, why: str, now: float) -> None:
+        """A read of that shard failed."""
+        self._failing.add(shard_id)
+        self._tries += 1
+        if self._told_at is not None and now - self._told_at < TELL_EVERY:
+            return
+        which = shard_id if len(self._failing) == 1 else f"{len(self._failing)} shards"
+        if self._tries == 1:
+            self._tell(f"{which} cannot be read at the moment, and is tried again: {why}")
+        else:
+            self._tell(f"{which} cannot be read, and {self._tries} tries have failed, the last because: {why}")
+        self._told_at, self._open = now, True
+
+    def over(self, shard_id: str) -> None:
+        """It was read."""
+        self._failing.discard(shard_id)
+        if self._open and not self._failing:
+            tries = "a try" if self._tries == 1 else f"{self._tries} tries"
+            self._tell(f"It is read again, after {tries} that failed.")
+            self._tries, self._open = 0, False
+
+
 class Tail:
     """One look at a stream; `show` is called with each record that passes the mapping's filters, and its shard."""
 
@@ -67,11 +103,14 @@ class Tail:
         stream: StreamSource,
         mapping: EventSourceMapping,
         show: Show,
+        tell: Tell,
         *,
         since: float | None,
         most: int | None,
     ) -> None:
-        """From `since` (epoch seconds), else from what is written from now on; at most so many records."""
+        """From `since` (epoch seconds), else from what is written from now on; at most so many records. `tell`
+        hears of reads that are tried again.
+        """
         self._stream = stream
         self._mapping = mapping
         self._show = show
@@ -81,6 +120,7 @@ class Tail:
         self._random = Random()  # noqa: S311 - jitter, not a secret
         self._clock = SystemClock()
         self._reads = asyncio.Semaphore(MOST_READS)
+        self._outage = Outage(tell)
         self._begun: set[str] = set()
         self._known: set[str] = set()  # that are read or will be, and have not ended
         self._tasks: asyncio.TaskGroup
@@ -115,7 +155,7 @@ class Tail:
 
     async def _follow(self, shard_id: str, start: Position) -> None:
         pace, position, iterator = Pace(self._mapping.source, self._random), start, None
-        count = 0
+        count = failures = 0
         while True:
             await asyncio.sleep(max(0.0, pace.due - self._clock.now().mono))
             pace.started(self._clock.now().mono)
@@ -131,8 +171,13 @@ class Tail:
                     position = TRIM_HORIZON
                 if error.problem in {SourceProblem.EXPIRED, SourceProblem.TRIMMED}:
                     iterator = None
+                failures += 1
+                if error.problem is not SourceProblem.EXPIRED or failures > 1:  # iterators do age; once is nothing
+                    self._outage.failed(shard_id, str(error), self._clock.now().mono)
                 pace.failed(error.problem, self._clock.now().mono)
                 continue
+            failures = 0
+            self._outage.over(shard_id)
             records = make_records(page.records, self._mapping, shard_id, count)
             count += len(records)
             self._shown(shard_id, records)

@@ -4,11 +4,13 @@ took.
 A redrive is also made on a server that others wrote.
 """
 
+import asyncio
 import contextlib
 import json
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +22,7 @@ from click.testing import CliRunner
 
 from poller.cli import commands
 from poller.errors import PollerError
+from poller.testing import EmbeddedAws
 from tests.acceptance import daemon, forked
 from tests.acceptance import stream_daemon as streams
 
@@ -280,6 +283,31 @@ def test_tail_shows_what_is_there_and_leaves_it(
     assert stolen.returncode == 0, stolen.stderr
     assert sorted(line.split()[-1] for line in stolen.stdout.splitlines()) == ["a", "b"]
     assert daemon.counts(client, queue["url"]) == (2, 0, 0)
+
+
+async def test_tail_tells_of_a_stream_that_is_throttled_beside_its_result(tmp_path: Path) -> None:
+    """STR-23: on standard error, in one line; what comes of `--json` is records only."""
+    async with EmbeddedAws() as aws:
+        now = aws.service.clock.now()
+        aws.kinesis.apply(now, "CreateStream", {"StreamName": "s", "ShardCount": 1})
+        aws.kinesis.apply(now, "PutRecord", {"StreamName": "s", "PartitionKey": "k", "Data": "YQ=="})
+        aws.faults.throttle("GetRecords", 2)
+        tail = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "poller", "tail", "arn:aws:kinesis:us-east-1:000000000000:stream/s",
+            "--since", "1h", "--n", "1", "--json",
+            cwd=tmp_path, env=daemon.environment(aws.url), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(daemon.DEADLINE):
+                out, errors = await tail.communicate()
+        finally:
+            if tail.returncode is None:
+                tail.kill()
+                await tail.wait()
+    assert (tail.returncode, json.loads(out)["kinesis"]["partitionKey"]) == (0, "k")
+    failing, again = errors.decode().splitlines()
+    assert failing.startswith("poller: shardId-000000000000 cannot be read at the moment, and is tried again: ")
+    assert again == "poller: It is read again, after 2 tries that failed."
 
 
 def test_invoke_judges_and_deletes_only_when_told(
