@@ -474,3 +474,13 @@ JUDGED.update(
     }
 )
 LINES[("stream_consumer", "self._wall_ahead = 0.0")] = _SET_FIRST
+
+_HAS_ROOM = "self.has_room = limit > 0"
+
+JUDGED.update(
+    {
+        ("budget", _HAS_ROOM, _HAS_ROOM.replace(">", "!=")): "no limit is below 0",
+        ("stream_saving", "hurry | self._due = 0.0", "hurry | self._due = -1.0"): "no time is below it",
+    }
+)
+LINES[("budget", "def __init__(self, limit: int = 256 * 1024 * 1024) -> None:")] = _FIGURE

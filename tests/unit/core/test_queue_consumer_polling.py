@@ -46,7 +46,9 @@ def test_full_receives_bring_more_receives() -> None:
     rig.at(0.1).bring(*ten(0))
     assert [poll.wait for poll in rig.polls] == [20, 1]
     rig.at(0.2).bring(*ten(10))
-    assert len(rig.polls) == 3
+    assert [poll.wait for poll in rig.polls] == [1, 1, 1]
+    rig.at(1.2).bring()
+    assert [poll.wait for poll in rig.polls] == [1, 1]
 
 
 @pytest.mark.parametrize(
