@@ -484,3 +484,12 @@ JUDGED.update(
     }
 )
 LINES[("budget", "def __init__(self, limit: int = 256 * 1024 * 1024) -> None:")] = _FIGURE
+
+_SHRUNK = "if settings.bisect and len(rest.records) == 1 < tried:"
+
+JUDGED.update(
+    {
+        ("stream_settle", _SHRUNK, _SHRUNK.replace("<", "!=")): "no fewer were tried than are left",
+        ("stream_settle", _SHRUNK, _SHRUNK.replace("==", "<=")): "one is left at least",
+    }
+)
