@@ -10,6 +10,7 @@ from random import Random
 
 import pytest
 
+from poller.core import pace
 from poller.core.messages import Request
 from poller.core.model import SourceKind
 from poller.core.records import TRIM_HORIZON, Position, PositionKind
@@ -18,6 +19,12 @@ from tests.property.virtual_loop import run_virtually
 
 SEEDS = 120
 CHUNK = 20
+
+
+@pytest.fixture(autouse=True)
+def _as_idle_as_kinesis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else most of the work would be reads that find nothing, four a second while nothing happens for a minute."""
+    monkeypatch.setitem(pace._IDLE, SourceKind.DYNAMODB, pace._IDLE[SourceKind.KINESIS])
 
 
 async def pause(world: World) -> None:
