@@ -12,7 +12,8 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Any, NoReturn
 
 import pytest
-from botocore.loaders import JSONFileLoader
+from botocore.hooks import EventAliaser, HierarchicalEmitter
+from botocore.loaders import JSONFileLoader, Loader
 from hypothesis import HealthCheck, settings
 
 from tests.servers import clients, harness, keeper
@@ -77,10 +78,24 @@ def aws_cli() -> list[str]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _models_are_read_once() -> Iterator[None]:
-    """botocore reads the models of its services anew for each session, which is most of what a client costs."""
+    """botocore reads the models of its services, looks for all there are and finds the aliases of its events anew
+    for each session, which is most of what a client costs.
+    """
     read = functools.cache(JSONFileLoader().load_file)
+    aliased = functools.cache(EventAliaser(HierarchicalEmitter())._alias_event_name)
+    looked_for = Loader.list_available_services
+    found: dict[tuple[str, ...], list[str]] = {}
+
+    def services(self: Loader, type_name: str) -> list[str]:
+        key = (*self.search_paths, type_name)
+        if key not in found:
+            found[key] = looked_for(self, type_name)
+        return found[key]
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(JSONFileLoader, "load_file", lambda self, file_path: read(file_path))
+        patch.setattr(EventAliaser, "_alias_event_name", lambda self, event_name: aliased(event_name))
+        patch.setattr(Loader, "list_available_services", services)
         yield
 
 
