@@ -66,13 +66,13 @@ class Control(Keeping):
         """UntagResource; `keys` are the values of the query's tagKeys."""
         return await self._whole(self._retag(arn, {}, keys))
 
-    async def pause(self, name: str) -> Answer:
+    async def pause(self, uuid: str) -> Answer:
         """Receives no more: a mapping of the file until the next start, one of the API until it is resumed."""
-        return await self._switch(name, enabled=False)
+        return await self._switch(uuid, enabled=False)
 
-    async def resume(self, name: str) -> Answer:
+    async def resume(self, uuid: str) -> Answer:
         """Receives again."""
-        return await self._switch(name, enabled=True)
+        return await self._switch(uuid, enabled=True)
 
     async def _create(self, fields: object) -> Answer:
         uuid = str(uuid4())
@@ -187,11 +187,10 @@ class Control(Keeping):
             self._book.put(replace(entry, kept=draft, mapping=shown))
         return Done(204, {})
 
-    async def _switch(self, name: str, *, enabled: bool) -> Answer:
-        for entry in self._book:
-            if entry.mapping.name == name:
-                return await self.update(entry.mapping.uuid, {"Enabled": enabled})
-        coordinator = self._service.coordinators.get(name)
+    async def _switch(self, uuid: str, *, enabled: bool) -> Answer:
+        if uuid in self._book:
+            return await self.update(uuid, {"Enabled": enabled})
+        coordinator = self._service.coordinator(uuid)
         if coordinator is None:
             return not_found()
         if why := self._away or self._read_only:

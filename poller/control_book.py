@@ -59,6 +59,14 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """A mapping that does not run although it shall, and why."""
+
+    mapping: EventSourceMapping
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unusable:
     """A mapping in the store that this version cannot run, and why."""
 
@@ -84,6 +92,14 @@ class Book:
     def get(self, uuid: str) -> Entry | None:
         """None for one that is not the API's."""
         return self._entries.get(uuid)
+
+    def held(self) -> dict[str, Held]:
+        """Those that do not run although they shall, by UUID."""
+        return {
+            uuid: Held(entry.mapping, entry.held)
+            for uuid, entry in self._entries.items()
+            if entry.held and entry.state is None
+        }
 
     def put(self, entry: Entry) -> Entry:
         """In the place of the one with its UUID."""

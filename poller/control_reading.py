@@ -5,7 +5,7 @@ Everything here may be called from any thread: what is read is replaced as a who
 
 from collections.abc import Iterator, Mapping
 
-from poller.control_book import Book, Unusable
+from poller.control_book import Book, Held, Unusable
 from poller.core.api_answers import Answer, Done, Refused, not_found, refused
 from poller.core.api_lists import page
 from poller.core.api_shapes import Standing, configuration, mapping_arn, processing_result, uuid_of_arn
@@ -38,6 +38,10 @@ class Reading:
             if mapping.uuid == uuid:
                 return Done(200, configuration(mapping, standing, self._account))
         return self._nothing(uuid)
+
+    def held(self) -> dict[str, Held]:
+        """Which do not run although they shall, and why: what the live status has beside its numbers, by UUID."""
+        return self._book.held()
 
     def list(self, query: Mapping[str, str]) -> Answer:
         """ListEventSourceMappings; `query` is that of the URL: EventSourceArn, FunctionName, Marker, MaxItems."""

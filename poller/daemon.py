@@ -119,7 +119,7 @@ async def run_daemon(configuration: Configuration, *, drain: bool, console: Cons
     notify = make_notify(environment(), service.metrics)
     control = Control(service, account=settings.account_id, read_only=DRAINING if drain else "")
     reload = Reload(configuration, service, notify, control)
-    async with reload.installed(), _shown(service, console), service:
+    async with reload.installed(), _shown(service, control, console), service:
         logs.configure(settings.log_level, settings.log_format, sys.stderr)
         await _listen(
             service, health_app(service.metrics), settings.metrics_listen, "Settings.Metrics.Listen", "/metrics"
@@ -203,7 +203,7 @@ async def _closed(running: Running) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _shown(service: Service, console: Console) -> AsyncIterator[None]:
+async def _shown(service: Service, control: Control, console: Console) -> AsyncIterator[None]:
     """A live table while the block runs, on a terminal only; log lines scroll above it."""
     if not console.is_terminal:
         yield
@@ -211,7 +211,7 @@ async def _shown(service: Service, console: Console) -> AsyncIterator[None]:
     with Live(
         # the terminal writes ^C behind the last line: were that full, the table would be a line higher than known
         get_renderable=lambda: Constrain(
-            table(mappings_status(service.metrics)), max(1, console.width - len("^C") - 1)
+            table(mappings_status(service.metrics, held=control.held)), max(1, console.width - len("^C") - 1)
         ),
         console=console,
         refresh_per_second=REFRESH_PER_SECOND,

@@ -102,8 +102,8 @@ def fetch(url: str, token: str | None = None) -> JsonObject:
 
 
 def table(status: JsonObject) -> RenderableType:
-    """The table of a body of /v1/mappings, with the last error of each mapping below; fits 80 columns, and does
-    without some of the numbers where there are fewer, but never without names.
+    """The table of a body of /v1/mappings, and below it why a mapping is held and the last error of each; fits 80
+    columns, and does without some of the numbers where there are fewer, but never without names.
 
     With a stream among the mappings it tells what was given up, and how many shards are read and how many of them
     stand still, where it otherwise tells what failed: of a queue that comes back, and is a retry then.
@@ -111,8 +111,9 @@ def table(status: JsonObject) -> RenderableType:
     mappings = status["mappings"]
     if not mappings:
         return Text("no mappings")
+    held = [_held_line(mapping) for mapping in mappings if mapping.get("held")]
     errors = [_error_line(mapping) for mapping in mappings if mapping.get("last_error")]
-    return Group(Constrain(_Table(mappings), _WIDEST), *errors)
+    return Group(Constrain(_Table(mappings), _WIDEST), *held, *errors)
 
 
 def room_for(widths: Mapping[str, int], go_first: Sequence[str], width: int) -> list[str]:
@@ -215,6 +216,13 @@ def _lag(mapping: JsonObject) -> str:
     if (age := float(mapping.get("oldest_pending_seconds", 0))) >= 1:
         parts.append(duration(age))
     return " ".join(parts) or "-"
+
+
+def _held_line(mapping: JsonObject) -> Text:
+    """Whole, however long: nothing else says what to do."""
+    trouble = mapping.get("trouble")
+    reason = trouble.get("reason", "") if isinstance(trouble, dict) else ""
+    return Text.assemble((f"{clean(mapping.get('name', '?'))}: ", "bold"), (clean(reason), "red"))
 
 
 def _error_line(mapping: JsonObject) -> Text:

@@ -37,7 +37,8 @@ class Trouble:
 class TroubleFacts:
     """What is known of one mapping. `stuck` is why it makes no progress (liveness.py), `problem` why its source
     cannot be read at the moment, `failing` the share of failures in the last minute, `error` the last one.
-    `blocked` of its `shards` stand still, the longest of them for `blocked_for` seconds; `lag` is seconds.
+    `blocked` of its `shards` stand still, the longest of them for `blocked_for` seconds; `lag` is seconds. `held`
+    is why it does not run although it shall, empty for all others.
     """
 
     state: MappingState
@@ -50,10 +51,13 @@ class TroubleFacts:
     shards: int = 0
     blocked: int = 0
     blocked_for: float = 0.0
+    held: str = ""
 
 
 def find_trouble(facts: TroubleFacts) -> Trouble | None:
     """The worst of it; None while all is well, or when the mapping is to stand still."""
+    if facts.held:
+        return Trouble(Level.BAD, f"it does not run: {facts.held}")
     if facts.finished or facts.state in _AT_REST:
         return None
     if facts.stuck is not None:

@@ -11,17 +11,17 @@ from aiohttp import web
 
 from poller.core.api_answers import Answer, Done
 from poller.http import answers
-from poller.http.status import find_mapping
+from poller.http.status import HeldOnes, find_mapping, none_held
 from poller.metrics import Metrics
 
 PAGE_PATHS: Final = ("/",)
 """What needs no key: the page shows nothing until it has asked /v1/mappings, with the token that it asks for."""
 
 Turn = Callable[[str, str], Awaitable[Answer]]
-"""Pauses or resumes ("pause", "resume") the mapping of that name; called in the loop of the listener."""
+"""Pauses or resumes ("pause", "resume") the mapping of that UUID; called in the loop of the listener."""
 
 
-def add_page_routes(app: web.Application, metrics: Metrics, turn: Turn | None) -> None:
+def add_page_routes(app: web.Application, metrics: Metrics, turn: Turn | None, held: HeldOnes = none_held) -> None:
     """The page; without `turn` nothing can be changed through it."""
     page = files("poller.http").joinpath("status.html").read_bytes()
     headers = _headers(page.decode())
@@ -35,7 +35,11 @@ def add_page_routes(app: web.Application, metrics: Metrics, turn: Turn | None) -
 
     def turning(what: str, turn: Turn) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def answer(request: web.Request) -> web.Response:
-            told = await turn(what, find_mapping(metrics, request).name)
+            seen = find_mapping(metrics, request, held)
+            if not seen.begun:
+                why = f"{seen.stats.name} does not run, and only the API that it was made through changes that:"
+                return answers.json({"message": f"{why} {seen.held}"}, 409)
+            told = await turn(what, seen.stats.mapping.uuid)
             if isinstance(told, Done):
                 return answers.json(told.body, told.status)
             return answers.json({"message": told.message}, told.status)

@@ -2,14 +2,16 @@
 never changed.
 """
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from aiohttp import web
 
+from poller.control_book import Held
 from poller.core.mapping_targets import told
-from poller.core.model import Instant, JsonObject, QueueGauges
+from poller.core.model import Instant, JsonObject, MappingState, QueueGauges
 from poller.core.stream_gauges import NO_STREAM_GAUGES, ShardState, StreamGauges
 from poller.core.trend import LAG_EVERY, Trend
 from poller.core.trouble import TroubleFacts, find_trouble
@@ -17,7 +19,7 @@ from poller.http import answers
 from poller.http.health import why_stuck
 from poller.http.trends import Trends, lag_of, totals_of
 from poller.metrics import Metrics
-from poller.metrics_stats import Gauges, MappingStats, StreamStats
+from poller.metrics_stats import NO_GAUGES, Gauges, MappingStats, StreamStats
 from poller.version import __version__
 
 _LETTERS: Final = {
@@ -28,18 +30,60 @@ _LETTERS: Final = {
     ShardState.DONE: "d",
 }
 
+HeldOnes = Callable[[], Mapping[str, Held]]
+"""What does not run although it shall, by UUID; usable from any thread."""
 
-def mappings_status(metrics: Metrics, trends: Trends | None = None, *, writable: bool = False) -> JsonObject:
-    """The body of /v1/mappings: `{"version", "writable", "mappings": [one object for each, in the order they were
-    added]}`. `writable`: whether they can be paused and resumed where this was asked.
+
+class Seen(NamedTuple):
+    """A mapping by its numbers; `held` is why it does not run although it shall. One that never began has no other
+    numbers than 0, and `begun` is False.
+    """
+
+    stats: MappingStats
+    held: str = ""
+    begun: bool = True
+
+
+def none_held() -> Mapping[str, Held]:
+    """For who has no control API."""
+    return {}
+
+
+def all_seen(metrics: Metrics, held: HeldOnes) -> Iterator[Seen]:
+    """Those that are counted, in the order in which they were added, and then those that are held instead."""
+    resting = dict(held())
+    for stats in metrics.mappings():
+        why = resting.pop(stats.mapping.uuid, None)
+        yield Seen(stats, "" if why is None else why.why)
+    now = metrics.clock.now().mono
+    for one in resting.values():
+        queue = one.mapping.stream is None
+        yield Seen(
+            MappingStats(one.mapping, _no_gauges if queue else _no_stream_gauges, now), one.why, begun=False
+        )
+
+
+def _no_gauges() -> Gauges:
+    return NO_GAUGES
+
+
+def _no_stream_gauges() -> Gauges:
+    return NO_STREAM_GAUGES
+
+
+def mappings_status(
+    metrics: Metrics, trends: Trends | None = None, *, writable: bool = False, held: HeldOnes = none_held
+) -> JsonObject:
+    """The body of /v1/mappings: `{"version", "writable", "mappings": [one object for each]}`, in the order of
+    `all_seen`. `writable`: whether they can be paused and resumed where this was asked.
     """
     now = metrics.clock.now()
     trends = trends or Trends(metrics)
-    shown = [mapping_status(stats, now, trends.of(stats)) for stats in metrics.mappings()]
+    shown = [mapping_status(seen, now, trends.of(seen.stats)) for seen in all_seen(metrics, held)]
     return {"version": __version__, "writable": writable, "mappings": shown}
 
 
-def mapping_status(stats: MappingStats, now: Instant, trend: Trend) -> JsonObject:
+def mapping_status(seen: Seen, now: Instant, trend: Trend) -> JsonObject:
     """How one mapping stands.
 
     `in_per_second`: messages or records read, over the last 10 s; `out_per_second`: those done with (succeeded,
@@ -48,18 +92,23 @@ def mapping_status(stats: MappingStats, now: Instant, trend: Trend) -> JsonObjec
     records; `retries` are those that came again or were tried again. `last_result` is the outcome of the last
     invocation ("" before the first); `last_error` is null or `{"message", "at"}`. `trouble` is null or
     `{"level", "reason"}`, `bad` for what does not go on and `warn` for what does not go well (core/trouble.py).
+    `held`: a mapping of the control API that could not begin, and runs once its `trouble` is gone and the daemon
+    starts again, or it is changed through that API.
     """
+    stats = seen.stats
     gauges = stats.gauges()
     mapping = stats.mapping
     since = gauges.oldest_pending_since
     batches = stats.batch_events.count
     totals = totals_of(stats, now.mono)
     lag = lag_of(gauges, trend, totals, now)
-    trouble = find_trouble(_trouble_facts(stats, gauges, now, lag, trend.failing(totals)))
+    facts = _trouble_facts(stats, gauges, now, lag, trend.failing(totals))
+    trouble = find_trouble(replace(facts, held=seen.held))
     return {
         "name": stats.name,
         "uuid": mapping.uuid,
-        "state": stats.state.value,
+        "state": (MappingState.DISABLED if seen.held else stats.state).value,
+        "held": not seen.begun,
         "finished": stats.finished,
         "trouble": None if trouble is None else {"level": trouble.level.value, "reason": trouble.reason},
         "source": mapping.source.value,
@@ -198,29 +247,33 @@ def _trouble_facts(stats: MappingStats, gauges: Gauges, now: Instant, lag: float
     )
 
 
-def add_status_routes(app: web.Application, metrics: Metrics, *, writable: bool) -> None:
+def add_status_routes(
+    app: web.Application, metrics: Metrics, *, writable: bool, held: HeldOnes = none_held
+) -> None:
     """What is read: /v1/mappings and what is below it, and /v1/history."""
     trends = Trends(metrics)
     app.cleanup_ctx.append(trends.noting)
 
     async def mappings(_request: web.Request) -> web.Response:
-        return answers.json(mappings_status(metrics, trends, writable=writable))
+        return answers.json(mappings_status(metrics, trends, writable=writable, held=held))
 
     async def history(_request: web.Request) -> web.Response:
         return answers.json(history_status(metrics, trends))
 
     async def one(request: web.Request) -> web.Response:
-        stats = find_mapping(metrics, request)
-        return answers.json(mapping_status(stats, metrics.clock.now(), trends.of(stats)))
+        seen = find_mapping(metrics, request, held)
+        return answers.json(mapping_status(seen, metrics.clock.now(), trends.of(seen.stats)))
 
     async def shards(request: web.Request) -> web.Response:
-        return answers.json(shards_status(find_mapping(metrics, request), metrics.clock.now()))
+        return answers.json(shards_status(find_mapping(metrics, request, held).stats, metrics.clock.now()))
 
     async def scale(request: web.Request) -> web.Response:
-        stats = find_mapping(metrics, request)
+        seen = find_mapping(metrics, request, held)
+        stats = seen.stats
         body = scale_status(stats, metrics.clock.now(), trends.of(stats))
         if body is None:
-            return answers.json({"message": f"{stats.name} has not heard from its source yet; ask again."}, 503)
+            why = f"does not run: {seen.held}" if seen.held else "has not heard from its source yet; ask again."
+            return answers.json({"message": f"{stats.name} {why}"}, 503)
         return answers.json(body)
 
     app.router.add_get("/v1/mappings", mappings)
@@ -230,12 +283,12 @@ def add_status_routes(app: web.Application, metrics: Metrics, *, writable: bool)
     app.router.add_get("/v1/mappings/{name}/scale", scale)
 
 
-def find_mapping(metrics: Metrics, request: web.Request) -> MappingStats:
-    """The mapping of that name or UUID. Raises NoSuchMapping."""
+def find_mapping(metrics: Metrics, request: web.Request, held: HeldOnes) -> Seen:
+    """The mapping of that name or UUID; one that runs before one that is held. Raises NoSuchMapping."""
     wanted = request.match_info["name"]
-    for stats in metrics.mappings():
-        if wanted in {stats.name, stats.mapping.uuid}:
-            return stats
+    for seen in all_seen(metrics, held):
+        if wanted in {seen.stats.name, seen.stats.mapping.uuid}:
+            return seen
     raise answers.NoSuchMapping(wanted)
 
 

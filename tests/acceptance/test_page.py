@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
+from poller.control_book import Held
 from poller.core.api_answers import Answer, Done, in_use
 from poller.core.leases import Lease
 from poller.core.mapping import EventSourceMapping, SourceArn, StreamSettings
@@ -53,6 +54,7 @@ class Board:
 
     metrics: Metrics = field(default_factory=Metrics)
     turned: list[tuple[str, str]] = field(default_factory=list)
+    held: dict[str, Held] = field(default_factory=dict)
     port: int = 0
 
     def queue(self, name: str, **more: Any) -> MappingStats:
@@ -74,9 +76,9 @@ class Board:
         stats.state = MappingState.ENABLED
         return stats
 
-    async def turn(self, what: str, name: str) -> Answer:
-        self.turned.append((what, name))
-        stats = next(one for one in self.metrics.mappings() if one.name == name)
+    async def turn(self, what: str, uuid: str) -> Answer:
+        stats = next(one for one in self.metrics.mappings() if one.mapping.uuid == uuid)
+        self.turned.append((what, stats.name))
         if what == "resume" and len(self.turned) > 2:
             return in_use()
         stats.state = MappingState.DISABLED if what == "pause" else MappingState.ENABLED
@@ -86,8 +88,8 @@ class Board:
     async def listening(self) -> AsyncIterator[None]:
         """On the port of the last time, if there was one."""
         app = web.Application(middlewares=[answers.readable_errors])
-        add_status_routes(app, self.metrics, writable=True)
-        add_page_routes(app, self.metrics, self.turn)
+        add_status_routes(app, self.metrics, writable=True, held=lambda: self.held)
+        add_page_routes(app, self.metrics, self.turn, lambda: self.held)
         running = await start_listener(app, Address("127.0.0.1", self.port), "Settings.ControlApi.Listen")
         self.port = running.address.port
         try:
@@ -139,6 +141,24 @@ async def test_markup_in_what_is_told_is_text(browser: Browser) -> None:
         assert MARKUP in await text(tab, ".error")
         assert MARKUP in await text(tab, "#trouble")
         assert await tab.evaluate("document.querySelectorAll('img, b b, main script').length") == 0
+        nothing_else(tab, board.url)
+
+
+async def test_what_does_not_run_is_shown_with_its_reason_and_without_a_button(browser: Browser) -> None:
+    """API-3: a mapping of the control API that could not begin."""
+    board = Board()
+    board.queue("orders")
+    board.held = {"u-taken": Held(_mapping("taken", SourceKind.SQS), "orders reads the same queue.")}
+    async with board.listening(), browser.tab() as tab:
+        await tab.open(board.url)
+        await shown(tab, 2)
+
+        assert await names(tab) == ["orders", "taken"]
+        states = "[...document.querySelectorAll('.pill')].map((one) => one.textContent)"
+        assert await tab.evaluate(states) == ["Enabled", "Disabled"]
+        assert "taken it does not run: orders reads the same queue." in await text(tab, "#trouble")
+        hidden = "[...document.querySelectorAll('.act button')].map((one) => one.hidden)"
+        assert await tab.evaluate(hidden) == [False, True]
         nothing_else(tab, board.url)
 
 

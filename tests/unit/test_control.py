@@ -16,6 +16,7 @@ from poller.core.api_answers import Done, Refused
 from poller.core.mapping import EventSourceMapping, parse_mapping
 from poller.core.model import JsonObject, SourceProblem
 from poller.errors import SourceError, StoreError
+from poller.http.status import mappings_status
 from poller.ports import KeptMapping
 from poller.runtime.shutdown import stop_all
 from poller.settings import State
@@ -256,7 +257,7 @@ async def test_a_daemon_that_drains_takes_no_changes() -> None:
             await control.update(uuid, {"BatchSize": 7}),
             await control.delete(uuid),
             await control.tag(arn, {"a": "b"}),
-            await control.pause("orders"),
+            await control.pause(uuid),
         ):
             assert answer == Refused("ServiceException", 503, "It drains.")
 
@@ -429,15 +430,15 @@ async def test_a_store_that_cannot_be_written_changes_nothing(monkeypatch: pytes
         await reached(service, control, uuid, None)
 
 
-async def test_pause_and_resume_by_name() -> None:
+async def test_pause_and_resume() -> None:
     """API-8: a mapping of the file until the next start; one of the API as an update of Enabled is."""
     async with controlled(of_file("file", "f")) as (service, control):
         uuid = await created(service, control)
         for name in ("file", "orders"):
-            assert done(await control.pause(name))["State"] == "Disabling"
             one = service.coordinators[name].mapping.uuid
+            assert done(await control.pause(one))["State"] == "Disabling"
             await reached(service, control, one, "Disabled")
-            assert done(await control.resume(name))["State"] in {"Enabling", "Enabled"}
+            assert done(await control.resume(one))["State"] in {"Enabling", "Enabled"}
             await reached(service, control, one, "Enabled")
         assert (await kept(service))[uuid].fields["Enabled"] is True
         assert refused(await control.pause("nobody's")) == ("ResourceNotFoundException", 404)
@@ -526,6 +527,29 @@ async def test_what_the_file_has_now_goes_first(lasting: dict[str, Any], caplog:
         assert await kept(service) == {}
 
 
+async def test_what_is_held_is_told_beside_what_runs(lasting: dict[str, Any]) -> None:
+    """API-3: the live status has it as Disabled, with its reason as trouble and no numbers, until it runs; a name
+    that the file has too means the one that runs.
+    """
+    async with controlled(**lasting) as (service, control):
+        uuid = await created(service, control)
+    own = of_file("orders", "orders", QUEUE["FunctionName"])
+    async with controlled(own, **lasting) as (service, control):
+        await service.polling()
+        own_status, status = mappings_status(service.metrics, held=control.held)["mappings"]
+        assert (own_status["uuid"], own_status["trouble"], own_status["held"]) == (own.uuid, None, False)
+        assert (status["uuid"], status["state"], status["held"], status["ok"]) == (uuid, "Disabled", True, 0)
+        assert status["trouble"]["level"] == "bad"
+        assert own.uuid in status["trouble"]["reason"]
+        done(await control.pause(own.uuid))
+        await reached(service, control, own.uuid, "Disabled")
+        assert (await kept(service))[uuid].fields.get("Enabled", True), "who is held was not meant"
+    async with controlled(**lasting) as (service, control):
+        await reached(service, control, uuid, "Enabled")
+        (status,) = mappings_status(service.metrics, held=control.held)["mappings"]
+        assert (status["trouble"], status["held"]) == (None, False)
+
+
 async def test_a_name_that_the_file_has_now_is_given_up(lasting: dict[str, Any]) -> None:
     """A label is no reason to stop: it runs under another, and keeps that."""
     async with controlled(**lasting) as (service, control):
@@ -603,6 +627,9 @@ async def test_a_mapping_whose_handler_cannot_be_had_after_a_restart_is_told(
     async with controlled(**lasting) as (service, control):
         await reached(service, control, uuid, "Disabled")
         assert "esmcomes has no 'handler'" in done(control.get(uuid), 200)["StateTransitionReason"]
+        (status,) = mappings_status(service.metrics, held=control.held)["mappings"]
+        assert status["state"] == "Disabled"
+        assert "esmcomes has no 'handler'" in status["trouble"]["reason"]
         sys.modules["esmcomes"].handler = other
         done(await control.update(uuid, {"Enabled": True}))
         await reached(service, control, uuid, "Enabled")

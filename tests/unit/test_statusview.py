@@ -48,6 +48,15 @@ def test_the_fullest_row_fits_80_columns_with_every_number_whole():
     assert "succ" in text
 
 
+def test_why_a_mapping_does_not_run_is_said_whole():
+    """API-3: nothing else in the terminal does, and it says what to do."""
+    trouble = {"level": "bad", "reason": f"it does not run: {'so and so, ' * 9}change it."}
+    text = shown(mapping(), mapping(name="held", state="Disabled", held=True, trouble=trouble))
+
+    assert all(len(line) <= 80 for line in text.splitlines())
+    assert f"held: {trouble['reason']}" in " ".join(text.split())
+
+
 @pytest.mark.parametrize("width", [20, 30, 40, 60, 79])
 def test_a_narrow_terminal_does_without_numbers_and_not_without_names(width):
     text = shown(mapping(), stream(), width=width)

@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from poller.control_book import Held
 from poller.core.api_answers import Done, in_use
 from poller.core.mapping import EventSourceMapping, SourceArn
 from poller.core.model import SourceKind
@@ -26,10 +27,17 @@ NAME = "orders of <b>/1"
 
 def make_metrics():
     metrics = Metrics()
-    arn = SourceArn("arn:aws:sqs:eu-west-1:123456789012:o", "aws", "eu-west-1", "123456789012", "o")
-    mapping = EventSourceMapping("u-1", NAME, SourceKind.SQS, arn, "python:shop:handler", "arn:aws:lambda:::shop")
-    metrics.add(mapping, lambda: NO_GAUGES)
+    metrics.add(make_mapping("u-1", NAME), lambda: NO_GAUGES)
     return metrics
+
+
+def make_mapping(uuid, name):
+    arn = SourceArn("arn:aws:sqs:eu-west-1:123456789012:o", "aws", "eu-west-1", "123456789012", "o")
+    return EventSourceMapping(uuid, name, SourceKind.SQS, arn, "python:shop:handler", "arn:aws:lambda:::shop")
+
+
+def held():
+    return {"u-held": Held(make_mapping("u-held", NAME), "it is taken.")}
 
 
 @pytest.fixture
@@ -37,14 +45,14 @@ async def session(request):
     """A client of a listener whose mappings can be turned, unless a test says otherwise; `turned` is what was."""
     turned = []
 
-    async def turn(what, name):
-        turned.append((what, name))
+    async def turn(what, uuid):
+        turned.append((what, uuid))
         return Done(202, {"State": "Disabling"}) if what == "pause" else in_use()
 
     metrics, writable = make_metrics(), getattr(request, "param", True)
     app = web.Application(middlewares=[answers.readable_errors])
-    add_status_routes(app, metrics, writable=writable)
-    add_page_routes(app, metrics, turn if writable else None)
+    add_status_routes(app, metrics, writable=writable, held=held)
+    add_page_routes(app, metrics, turn if writable else None, held)
     running = await start_listener(app, Address("127.0.0.1", 0), "Settings.ControlApi.Listen")
     async with aiohttp.ClientSession(f"http://{running.address}") as session:
         session.turned = turned
@@ -93,7 +101,15 @@ async def test_a_mapping_is_paused_and_what_was_said_comes_back(session):
     async with session.get("/v1/mappings") as answer:
         assert (await answer.json())["writable"] is True
 
-    assert session.turned == [("pause", NAME), ("resume", NAME)]
+    assert session.turned == [("pause", "u-1"), ("resume", "u-1")]
+
+
+async def test_what_does_not_run_is_neither_paused_nor_resumed(session):
+    """API-3: the status has it, so that it is not there would be a lie."""
+    async with session.post("/v1/mappings/u-held/resume") as answer:
+        assert answer.status == 409
+        assert (await answer.json())["message"].endswith("changes that: it is taken.")
+    assert session.turned == []
 
 
 @pytest.mark.parametrize("session", [False], indirect=True)

@@ -4,15 +4,20 @@ from dataclasses import replace
 
 import aiohttp
 import pytest
+from aiohttp import web
 
+from poller.control_book import Held
 from poller.core.leases import Lease
 from poller.core.mapping import EventSourceMapping, SourceArn, StreamSettings
 from poller.core.model import Instant, MappingState, QueueFacts, QueueGauges, SourceKind
 from poller.core.records import TRIM_HORIZON, Shard, ShardGauges
 from poller.core.stream_gauges import stream_gauges
+from poller.http import answers
 from poller.http.address import Address
 from poller.http.control_app import control_app
 from poller.http.listener import start_listener
+from poller.http.page import add_page_routes
+from poller.http.status import add_status_routes
 from poller.metrics import Metrics
 from poller.metrics_stats import NO_GAUGES, DiscardedFor
 from poller.version import __version__
@@ -57,6 +62,37 @@ async def test_the_query_of_a_url_is_not_shown(metrics):
     assert body["mappings"][0]["function"] == "https://h/x"
 
 
+async def test_what_is_held_is_found_and_has_neither_shards_nor_a_scale(metrics):
+    """API-3: on every path below /v1/mappings; one that had begun keeps its numbers."""
+    stream = make_mapping("clicks")
+    stream = replace(stream, source=SourceKind.KINESIS, stream=StreamSettings(TRIM_HORIZON))
+    stats = metrics.add(make_mapping(), lambda: NO_GAUGES)
+    stats.succeeded_events = 7
+    held = {one.uuid: Held(one, "it is taken.") for one in (stats.mapping, stream)}
+    app = web.Application(middlewares=[answers.readable_errors])
+    add_status_routes(app, metrics, writable=True, held=lambda: held)
+    add_page_routes(app, metrics, None, lambda: held)
+    running = await start_listener(app, LOCAL, SETTING)
+    try:
+        async with aiohttp.ClientSession(f"http://{running.address}") as session:
+
+            async def told(path):
+                async with session.get(f"/v1/mappings{path}") as answer:
+                    return answer.status, await answer.json()
+
+            (_, body) = await told("")
+            assert [(one["name"], one["state"], one["held"], one["ok"]) for one in body["mappings"]] == [
+                ("orders", "Disabled", False, 7),
+                ("clicks", "Disabled", True, 0),
+            ]
+            assert {one["trouble"]["reason"] for one in body["mappings"]} == {"it does not run: it is taken."}
+            assert await told("/u-clicks") == (200, body["mappings"][1])
+            assert await told("/clicks/shards") == (200, {"name": "clicks", "shards": []})
+            assert await told("/clicks/scale") == (503, {"message": "clicks does not run: it is taken."})
+    finally:
+        await running.close()
+
+
 async def test_a_new_mapping_is_shown_with_all_its_fields(metrics):
     metrics.add(make_mapping(), lambda: NO_GAUGES)
 
@@ -72,6 +108,7 @@ async def test_a_new_mapping_is_shown_with_all_its_fields(metrics):
                 "name": "orders",
                 "uuid": "u-orders",
                 "state": "Creating",
+                "held": False,
                 "finished": False,
                 "trouble": None,
                 "source": "sqs",
