@@ -50,6 +50,11 @@ _NULL_MD5 = "arn, null_md5, held = self._mapping.arn, self._mapping.window > 0, 
 _UNCLAIMED = "if slots.unclaimed > 0:  # mostly not, on a busy queue"
 _ROOM_OR_NONE = "return 0 if self._resting() else self._permits.room()"
 _HAS_ROOM = "self.has_room = limit > 0"
+_STRETCHED = "if mapping.window == 0 or needed <= queues_own:"
+_NEXT = "return None if self._next == inf else self._next"
+_AT_CEILING = "if self.limit >= self._ceiling or not (backlog or self.limit < self._start):"
+_STEP = "self.limit = min(self._ceiling, self.limit + min(steps, max(1, int(self._growth))))"
+_GROWTH = "GROWTH = 300 / 60  # SQS-3: invokes that may be added, per second"
 
 JUDGED: Final[dict[tuple[str, str, str], str]] = {
     ("settle", _DOUBLED, _DOUBLED.replace("64", "65")): "both are beyond any delay that is allowed",
@@ -148,6 +153,25 @@ JUDGED: Final[dict[tuple[str, str, str], str]] = {
         "_on_received 1 | pass",
     ): "no message is none to make, either",
     ("budget", _HAS_ROOM, _HAS_ROOM.replace(">", "!=")): "no limit is below 0",
+    ("visibility", _STRETCHED, _STRETCHED.replace("==", "<=")): _NO_LESS,
+    ("heartbeat", _NEXT, _NEXT.replace("==", ">=")): "nothing is beyond the end of time",
+    ("heartbeat", "if lease.due != inf:", "if lease.due <= inf:"): "the smaller of two is not the infinite one",
+    (
+        "heartbeat",
+        "_on_done 2 | continue",
+        "_on_done 2 | pass",
+    ): "a lease under way is due never, and nothing is changed",
+    (
+        "scaling",
+        "return self.target > self.floor",
+        "return self.target != self.floor",
+    ): "it is no lower than its floor",
+    ("scaling", _AT_CEILING, _AT_CEILING.replace(">=", "==")): "nothing lifts it above its ceiling",
+    ("scaling", _AT_CEILING, _AT_CEILING.replace(">=", ">")): SHORT_CUT,
+    ("scaling", "if got >= asked:", "if got == asked:"): "no source brings more than it was asked for",
+    ("scaling", _STEP, _STEP.replace("max(1,", "max( 2,")): "both growths are above it",
+    ("scaling", _STEP, _STEP.replace("max(1,", "max( 0,")): "both growths are above it",
+    ("scaling", _GROWTH, _GROWTH.replace("300 /", "301 /")): FIGURE,
 }
 
 LINES: Final[dict[tuple[str, str], str]] = {
@@ -169,4 +193,5 @@ LINES: Final[dict[tuple[str, str], str]] = {
     ): FIGURE,
     ("heartbeat", "LONGEST_MARGIN: Final = 5"): FIGURE,
     ("budget", "def __init__(self, limit: int = 256 * 1024 * 1024) -> None:"): FIGURE,
+    ("scaling", "PROVISIONED_GROWTH = 1000 / 60  # SQS-7"): FIGURE,
 }

@@ -44,6 +44,15 @@ _OWN = "own = records if len(self._lanes) == 1 else [one for one in records if o
 _BUFFERED = "return count < self._most_buffered and size < BUFFER_BYTES and self._budget.has_room"
 _ONE_LANE = "if len(self._lanes) == 1 and position.kind not in _TIMES:"
 _SHRUNK = "if settings.bisect and len(rest.records) == 1 < tried:"
+_USUAL_ARRIVAL = "and 0 < arrived_at < UNKNOWN_ARRIVAL"
+_TOO_LONG = "if not usual or len(sequence) > _SEQUENCE_DIGITS:"
+_THE_ONE = "return _kinesis_events((record,), arn, shard_id)[0]"
+_FRAME = 'frame = len(serialise(_kinesis_events([nothing], arn, shard_id)[0])) - len(serialise(["", "", 0.0]))'
+_SOME_TIME = "return at if 0 < at < UNKNOWN_ARRIVAL else before"
+_NO_RESULT = "case None if discard.invocations > 0:"
+_PLACE = "place = records[0].sequence if records else str(discard.at)"
+_ONCE = "if problem in _AT_ONCE and self._failures == 1:"
+_SPREAD = "pause = self._idle * self._random.uniform(1 - _SPREAD, 1 + _SPREAD)"
 
 JUDGED: Final[dict[tuple[str, str, str], str]] = {
     ("stream_settle", _OLDEST, _OLDEST.replace(">=", "==")): SHORT_CUT,
@@ -133,6 +142,22 @@ JUDGED: Final[dict[tuple[str, str, str], str]] = {
     ): "what was just taken is all that was resolved",
     ("stream_intake", _OWN, _OWN.replace("== 1", "<= 1")): SHORT_CUT,
     ("stream_intake", _OWN, _OWN.replace("== 1", "== 0")): SHORT_CUT,
+    ("stream_payload", _USUAL_ARRIVAL, _USUAL_ARRIVAL.replace("0 <", "1 <")): SHORT_CUT,
+    ("stream_payload", _TOO_LONG, _TOO_LONG.replace(">", "!=")): SHORT_CUT,
+    ("stream_payload", _TOO_LONG, _TOO_LONG.replace(">", ">=")): SHORT_CUT,
+    ("stream_payload", _THE_ONE, _THE_ONE.replace("[0]", "[ -1]")): "there is one",
+    ("stream_payload", _FRAME, _FRAME.replace("[0]", "[ -1]")): "there is one",
+    ("stream_payload", _FRAME, _FRAME.replace("0.0", "1.0")): "it has as many bytes",
+    ("stream_payload", _SOME_TIME, _SOME_TIME.replace("0 <", "1 <")): "a time is far above it",
+    **{
+        ("stream_payload", f"{records} | if lanes > 1:", f"{records} | if lanes {other}:"): "one lane has number 0"
+        for records in ("_kinesis_records", "_dynamodb_records")
+        for other in ("!= 1", ">= 1", "> 0")
+    },
+    ("failure_document", _NO_RESULT, _NO_RESULT.replace(">", "!=")): NOT_BELOW,
+    ("failure_document", _PLACE, _PLACE.replace("[0]", "[ -1]")): "either end names the batch, each time",
+    ("pace", _ONCE, _ONCE.replace("==", "<=")): "there is one at least",
+    ("pace", _SPREAD, _SPREAD.replace("idle *", "idle /")): "it is spread as far to either side",
 }
 
 LINES: Final[dict[tuple[str, str], str]] = {
@@ -149,4 +174,10 @@ LINES: Final[dict[tuple[str, str], str]] = {
     ("cleanup", "KEPT: Final = 48 * 3600.0"): FIGURE,
     ("discovery", "CHILD_LIMIT: Final = 25 * 3600.0"): FIGURE,
     ("discovery", "DYNAMODB_FULL_LOOK: Final = 12 * 3600.0"): FIGURE,
+    ("stream_payload", "UNKNOWN_ARRIVAL: Final = 250_000_000_000.0"): FIGURE,
+    (
+        "stream_payload",
+        'nothing = Record("", 0, 0, 0.0, 0, {"PartitionKey": "", "Data": ""})',
+    ): "an event shows nothing of them but the arrival, whose bytes are tested",
+    ("pace", "self._started = 0.0"): SET_FIRST,
 }

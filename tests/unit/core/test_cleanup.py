@@ -116,6 +116,14 @@ def test_a_shard_that_was_gone_and_is_listed_again() -> None:
         assert lost_rows(listing(one, OTHER), rows(again.instead, stored["O"]), NOW) == ()
 
 
+def test_a_shard_that_is_listed_again_proves_nothing_about_another() -> None:
+    """STR-3: the stream is the same, and the other one may be an accident of this listing."""
+    stored = rows(replace(done(PARENT), starting="0"), read(OTHER))
+    assert missing_rows(listing(PARENT), stored) == {"O"}
+    assert [lost.lease.key for lost in lost_rows(listing(PARENT), stored, NOW)] == ["P"]
+    assert [lost.lease.key for lost in lost_rows(listing(PARENT), stored, NOW, {"O"})] == ["O", "P"]
+
+
 def test_a_shard_that_is_too_new_to_be_listed_is_not_gone() -> None:
     """STR-3: its parent is listed and no child of that; parents go first."""
     stored = rows(done(PARENT), fresh(CHILD))

@@ -64,6 +64,12 @@ def test_no_backlog_no_growth() -> None:
     for tick in range(1000):
         slots.succeeded(tick * 0.1, backlog=False)
     assert slots.limit == 5
+    climb(slots, 3.0, start=200.0)
+    above = slots.limit
+    assert 5 < above < 50
+    for tick in range(1000):
+        slots.succeeded(300.0 + tick * 0.1, backlog=False)
+    assert slots.limit == above
 
 
 def test_an_idle_spell_saves_nothing_up() -> None:
@@ -82,6 +88,10 @@ def test_failures_halve_down_to_one_and_once_a_second() -> None:
         slots.failed(now)
         seen.append(slots.limit)
     assert seen == [2, 2, 2, 1, 1, 1]
+    slots = Concurrency(mapping(concurrency=100))
+    for now, limit in ((0.0, 2), (7.3, 1)):
+        slots.failed(now)
+        assert slots.limit == limit
 
 
 def test_successes_win_back_what_failures_took() -> None:
@@ -135,8 +145,9 @@ def test_thin_receives_call_for_fewer() -> None:
     polling = Polling(mapping(concurrency=8))
     for _ in range(8):
         polling.received(10, 10)
-    polling.received(10, 5)
-    assert polling.target == 8
+    for got in (5, 6, 9):
+        polling.received(10, got)
+        assert polling.target == 8
     polling.received(10, 4)
     assert polling.target == 4
     polling.failed()

@@ -277,11 +277,16 @@ def test_sequence_numbers_stay_as_written() -> None:
         record = made(put(SequenceNumber=text), KINESIS)
         assert record.sequence == shown(record, KINESIS)["kinesis"]["sequenceNumber"] == text
         assert sequence_value(record.sequence) == int(text)
+        record = made(change(SequenceNumber=text), DYNAMODB)
+        assert record.sequence == shown(record, DYNAMODB)["dynamodb"]["SequenceNumber"] == text
 
 
 @pytest.mark.parametrize(
     "bad",
-    [None, "", "x", -1, 0, 1.5e12, 10**400, float("nan"), float("inf"), "9" * 5000, [], {}],
+    [
+        *(None, "", "x", -1, 0, -1.0, -0.5, 0.0, 250_000_000_000.0, 1.5e12, 10**400, float("nan"), float("inf")),
+        *("9" * 5000, [], {}),
+    ],
 )
 def test_a_record_without_an_arrival_is_never_too_old(bad: object) -> None:
     """ERR-11, ERR-13: it came with its predecessor, and without one it is newer than any limit of age."""
@@ -314,6 +319,14 @@ def test_fields_of_kinesis_are_text(key: str) -> None:
     assert shown(made(wire, KINESIS), KINESIS)["kinesis"][name] == ""
     assert shown(made(put(**{key: None}), KINESIS), KINESIS)["kinesis"][name] == ""
     assert shown(made(put(**{key: {"b": 1, "a": [2]}}), KINESIS), KINESIS)["kinesis"][name] == '{"a":[2],"b":1}'
+    assert shown(made(put(PartitionKey=None, Data=None), KINESIS), KINESIS)["kinesis"][name] == ""
+
+
+@pytest.mark.parametrize("changes", [{"PartitionKey": "\ud800"}, {"Data": "a\udfff"}, {"PartitionKey": "\u00e4"}])
+def test_the_bytes_of_a_record_with_any_text(changes: JsonObject) -> None:
+    """BAT-2: also of text that orjson refuses."""
+    record = made(put(**changes), KINESIS)
+    assert record.size == len(serialise(shown(record, KINESIS)))
 
 
 @pytest.mark.parametrize("depth", [190, 220, 600, 5_000])
@@ -378,6 +391,11 @@ def test_the_lane_of_a_record() -> None:
         assert len(lane) == 1
         lanes |= lane
     assert len(lanes) > 5
+    for mapping, wires in (
+        (mapping_of(SourceKind.KINESIS, lanes=2), [put(PartitionKey=str(n)) for n in range(20)]),
+        (mapping_of(SourceKind.DYNAMODB, lanes=2), [change(Keys={"id": {"S": str(n)}}) for n in range(20)]),
+    ):
+        assert {record.lane for record in make_records(wires, mapping, SHARD, 0)} == {0, 1}
     assert {made(change(Keys={"id": {"S": str(n)}}), DYNAMODB).lane for n in range(9)} == {0}
     assert 0 <= made(change(Keys={"id": {"S": "\ud800"}}), dynamodb).lane < 10
 
