@@ -156,11 +156,7 @@ JUDGED: Final[dict[tuple[str, str, str], str]] = {
     ("visibility", _STRETCHED, _STRETCHED.replace("==", "<=")): _NO_LESS,
     ("heartbeat", _NEXT, _NEXT.replace("==", ">=")): "nothing is beyond the end of time",
     ("heartbeat", "if lease.due != inf:", "if lease.due <= inf:"): "the smaller of two is not the infinite one",
-    (
-        "heartbeat",
-        "_on_done 2 | continue",
-        "_on_done 2 | pass",
-    ): "a lease under way is due never, and nothing is changed",
+    ("heartbeat", "continue", "pass"): "a lease under way is due never, and nothing is changed",
     (
         "scaling",
         "return self.target > self.floor",
