@@ -18,13 +18,15 @@ from poller.core.filter_advice import hopeless_patterns
 from poller.core.mapping import EventSourceMapping
 from poller.core.mapping_advice import future_start, lost_positions
 from poller.core.model import JsonObject
-from poller.errors import ConfigurationError
+from poller.errors import ConfigurationError, StoreError
 from poller.http.keys import read_keys
 from poller.yamltext import Problem
 
 _AT_ONCE = 10  # sources looked at side by side
 
 ImportHandler: TypeAlias = Callable[[EventSourceMapping], None]
+LookAt: TypeAlias = Callable[[str], None]
+"""Raises StoreError for a place that no state file can have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,21 @@ def check_start(configuration: Configuration, now: float) -> list[Finding]:
             findings.append(_finding(configuration, index, "warning", warning))
         findings += [_finding(configuration, index, "warning", text) for text in hopeless_patterns(mapping)]
     return findings
+
+
+def check_state(configuration: Configuration, look_at: LookAt) -> list[Finding]:
+    """STR-31: can the state file be opened or made here? Queues alone need none, so the usual place, which nobody
+    has named, is not looked at for them.
+    """
+    state, line = configuration.settings.state, configuration.state_line
+    needed = line is not None or any(mapping.stream is not None for mapping in configuration.mappings)
+    if not state.lasting or not needed:
+        return []
+    try:
+        look_at(state.path)
+    except StoreError as error:
+        return [Finding("error", f"Settings.State: {error}", configuration.file, line)]
+    return []
 
 
 def check_handlers(configuration: Configuration, import_handler: ImportHandler) -> list[Finding]:

@@ -80,17 +80,26 @@ def run(path: Path, *, drain: bool) -> None:
 def check(path: Path, *, online: bool, as_json: bool) -> None:
     """Validate the configuration; every error with file, line, field and what is allowed.
 
+    It imports the handlers and looks at the place of the state, so it is best run where, and as whom, the daemon
+    runs.
+
     Exit code 0 (warnings allowed) or 2.
     """
-    from poller.check import check_file, check_handlers, check_online, to_json
+    from poller.check import check_file, check_handlers, check_online, check_state, to_json
     from poller.service import import_handler
     from poller.settings import environment
     from poller.sources import opened_sources
+    from poller.store.sqlite_file import look as look_at
 
     report = check_file(path, environment())
     if report.configuration is not None:
         # as under `poller run`, handlers are looked for in the working directory too
-        report = report.with_findings(check_handlers(report.configuration, import_handler))
+        report = report.with_findings(
+            [
+                *check_state(report.configuration, look_at),
+                *check_handlers(report.configuration, import_handler),
+            ]
+        )
     if online and report.configuration is not None:
         configuration = report.configuration
 

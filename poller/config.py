@@ -22,12 +22,15 @@ _MAX_BYTES = 1_048_576
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """A valid file. `lines` has the line of each mapping's beginning, in the order of `mappings`."""
+    """A valid file. `lines` has the line of each mapping's beginning, in the order of `mappings`; `state_line` is
+    the one of Settings.State, None where the file has none.
+    """
 
     settings: Settings
     mappings: tuple[EventSourceMapping, ...]
     file: str = field(default="", compare=False)
     lines: tuple[int, ...] = field(default=(), compare=False)
+    state_line: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,8 @@ class _Interpretation:
         if problems or shape is None:
             return Rejected(self._file, tuple(sorted(problems, key=lambda problem: problem.line or 0)))
         lines = tuple(self._document.line((MAPPINGS, index)) for index in range(len(mappings)))
-        return Configuration(make_settings(shape.Settings), tuple(mappings), self._file, lines)
+        state_line = self._document.lines.get(("Settings", "State"))
+        return Configuration(make_settings(shape.Settings), tuple(mappings), self._file, lines, state_line)
 
     def _shape(self, values: dict[str, object]) -> FileShape | None:
         given = {name: value for name, value in values.items() if value is not None}

@@ -4,6 +4,7 @@ What is no state file of ours is refused. A new one is made only where there is 
 or foreign file for a new one would be a start from scratch that nobody asked for.
 """
 
+import errno
 import json
 import os
 import sqlite3
@@ -84,6 +85,17 @@ class StateFile:
             connection.close()
             raise
         return connection
+
+
+def look(name: str) -> None:
+    """Raises StoreError where none could be opened or made, as far as a look tells. It writes nothing and opens
+    nothing: a daemon may be at work on it.
+    """
+    path = _located(name)
+    _on_a_local_disk(name, path)
+    there = ((path.parent, os.R_OK | os.W_OK | os.X_OK), (path, os.R_OK | os.W_OK))
+    if not all(os.access(place, needed) for place, needed in there if place.exists()):
+        raise explained(name, OSError(errno.EACCES, ""))
 
 
 def read_rows(name: str, apps: Iterable[str]) -> dict[str, tuple[Lease, ...]]:
@@ -184,13 +196,17 @@ def _located(name: str) -> Path:
     return path
 
 
-def _locked(name: str, path: Path) -> FileLock:
+def _on_a_local_disk(name: str, path: Path) -> None:
     kind = network_file_system(path.parent, mounts())
     if kind is not None:
         raise StoreError(
             f"The state file {name} is on a network file system ({kind}), where SQLite loses data:"
             " name a place on a local disk in Settings.State."
         )
+
+
+def _locked(name: str, path: Path) -> FileLock:
+    _on_a_local_disk(name, path)
     try:
         return FileLock(Path(f"{path}.lock"))
     except Held as held:

@@ -69,6 +69,13 @@ CASES = (
         "arn:aws:sqs:us-east-1:000000000000:QUEUE",
         "https://sqs/q",
     ),
+    Wrong(
+        "state in a folder that is not there",
+        ("poller.yaml:1: Settings.State: The state file gone/state.db has no place", "make it."),
+        '"memory:"',
+        "sqlite:gone/state.db",
+        arguments=("check",),
+    ),
     Wrong("variable that is not set", ("NOT_SET_ANYWHERE",), "us-east-1,", '"${NOT_SET_ANYWHERE}",'),
     Wrong("module that is not there", ("orders", "nowhere"), "python:handlers:good", "python:nowhere:good"),
     Wrong("attribute that is not there", ("orders", "god", "good"), "python:handlers:good", "python:handlers:god"),

@@ -6,13 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from poller.check import Finding, Report, check_file, check_handlers, check_online, check_start, to_json
+from poller.check import (
+    Finding,
+    Report,
+    check_file,
+    check_handlers,
+    check_online,
+    check_start,
+    check_state,
+    to_json,
+)
 from poller.check_sources import Remark
-from poller.config import Configuration, parse
+from poller.config import Configuration, parse, read
 from poller.core.mapping import EventSourceMapping
 from poller.core.model import QueueFacts
 from poller.errors import ConfigurationError
 from poller.ports import Destination, QueueSource, StreamSource
+from poller.store.sqlite_file import look
 from poller.testing import FakeQueue
 
 ARN = "arn:aws:sqs:eu-west-1:123456789012:{}"
@@ -46,6 +56,48 @@ def configuration(*queues: str, fields: str = "") -> Configuration:
     made = parse(text, "poller.yaml", {})
     assert isinstance(made, Configuration), made
     return made
+
+
+STREAM = "- EventSourceArn: arn:aws:kinesis:eu-west-1:123456789012:stream/s\n  StartingPosition: LATEST\n"
+MAPPINGS = {"stream": STREAM, "queue": f"- EventSourceArn: {ARN.format('q')}\n"}
+
+
+def checked(folder: Path, source: str, state: str) -> list[Finding]:
+    file = folder / "poller.yaml"
+    settings = f"Settings:\n{state}  ShutdownTimeoutInSeconds: 5\n"
+    file.write_text(f"{settings}EventSourceMappings:\n{MAPPINGS[source]}  FunctionName: python:a:b\n")
+    made = read(file, {})
+    assert isinstance(made, Configuration), made
+    return check_state(made, look)
+
+
+@pytest.mark.parametrize("source", ["stream", "queue"])
+def test_a_state_that_has_no_place_is_an_error_where_it_is_named(tmp_path: Path, source: str) -> None:
+    """STR-31: told before the start, with file, line and field; nothing is made."""
+    gone = tmp_path / "gone" / "state.db"
+    (finding,) = checked(tmp_path, source, f"  State: sqlite:{gone}\n")
+    assert finding.level == "error"
+    assert finding.text == (
+        f"{tmp_path}/poller.yaml:2: Settings.State: The state file {gone} has no place:"
+        f" there is no directory {gone.parent}; make it."
+    )
+    gone.parent.mkdir()
+    assert checked(tmp_path, source, f"  State: sqlite:{gone}\n") == []
+    assert list(gone.parent.iterdir()) == []
+
+
+def test_the_usual_place_is_looked_at_only_for_who_needs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """STR-31: queues have no positions, and may run where nothing can be written."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "poller.db").mkdir()
+    assert checked(tmp_path, "queue", "") == []
+    (finding,) = checked(tmp_path, "stream", "")
+    assert finding.text == (
+        f"{tmp_path}/poller.yaml: Settings.State: The state file poller.db is a directory: name a file in it."
+    )
+    assert checked(tmp_path, "stream", "  State: 'memory:'\n") == []
 
 
 def test_a_good_file(tmp_path: Path) -> None:

@@ -145,16 +145,22 @@ def test_any_name_is_a_file_of_that_name(tmp_path: Path, name: str) -> None:
 TRIES = """
 import os, sys
 from poller.store import sqlite_file
-from poller.store.sqlite_file import StateFile, read_rows
+from poller.store.sqlite_file import StateFile, look, read_rows
 from poller.errors import StoreError
 if os.geteuid() == 0:
     os.setuid(65534)
+try:
+    look(sys.argv[1])
+    looked = "fine"
+except StoreError as error:
+    looked = str(error)
 for work in (lambda: StateFile(sys.argv[1]).close(), lambda: print(len(read_rows(sys.argv[1], ["APP"])["APP"]))):
     try:
         work()
         print("fine")
     except StoreError as error:
         print(error)
+print(looked)
 """
 
 
@@ -173,7 +179,9 @@ def as_somebody(path: Path) -> list[str]:
         [sys.executable, "-c", TRIES.replace("APP", APP), str(path)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+    *lines, looked = done.stdout.splitlines()
+    assert looked == lines[0], "a look beforehand tells what opening it would come to"
+    return lines
 
 
 MAY_NOT = "may not be written; it needs write permission on the file and on its directory"
