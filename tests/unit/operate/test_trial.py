@@ -10,7 +10,13 @@ from poller.core.model import Succeeded
 from poller.core.payload import EVENT_LIMIT
 from poller.core.records import SHARD_END, after
 from poller.operate.borrowed import Borrowed
-from poller.operate.trial import MOST_PASSED_OVER, read_records, response_of, take_messages
+from poller.operate.trial import (
+    MOST_PASSED_OVER,
+    read_records,
+    received_too_often,
+    response_of,
+    take_messages,
+)
 from poller.testing import ManualClock
 from tests.unit.operate.queues import TestedQueue
 from tests.unit.runtime.rig import mapping_of
@@ -62,6 +68,28 @@ async def test_a_filter_that_nothing_passes_does_not_take_the_whole_queue() -> N
     assert (messages, passed_over) == ([], MOST_PASSED_OVER)
     await borrowed.give_back()
     assert sum(message.receives for message in queue.fake.queue.messages.values()) == MOST_PASSED_OVER
+
+
+@pytest.mark.parametrize(
+    ("most", "moved"),
+    [(1, 3), (2, 2), ("3", 1), (4, 0), (None, 0), ("", 0), ("no", 0), ("-1", 0), (2.0, 0), (True, 0)],
+)
+async def test_which_messages_the_next_receive_takes_to_the_dead_letter_queue(most: Any, moved: int) -> None:
+    """SQS-9: those that have been received maxReceiveCount times, this time included; AWS writes it as a number, a
+    template may as text, and what is neither moves nothing.
+    """
+    queue = TestedQueue(ManualClock())
+    messages = []
+    for receives in (1, 2, 3):
+        queue.send_now(str(receives))
+        for _ in range(receives):
+            borrowed = Borrowed(queue, 60)
+            found = await take_messages(borrowed, mapping_of(), 10)
+            await borrowed.give_back()
+        messages += found[0]
+        await queue.delete([one.receipt for one in found[0]])
+    assert [one.receive_count for one in messages] == [1, 2, 3]
+    assert received_too_often(messages, most) == moved
 
 
 @pytest.mark.parametrize("text", ["NaN", "-Infinity", "text", '{"a": NaN}'])
