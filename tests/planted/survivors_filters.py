@@ -38,6 +38,10 @@ _LOW = 'low = bound + (sign == ">")'
 _HIGH = 'high = bound - (sign == "<")'
 _BEYOND = "a number of so many digits is beyond what a pattern may have, read either way"
 _LIMIT = "a limit of ours, far above what 4,096 characters come to; that there is one is tested"
+_ITEM = (
+    'if source is not SourceKind.DYNAMODB or len(steps) < 3 or steps[0] != "dynamodb" or steps[1] not in _ITEMS:'
+)
+_NOT_THERE = "fields of another source, or with fewer names, are let through by what is asked next"
 
 JUDGED: Final[dict[tuple[str, str, str], str]] = {
     ("filter_match", _HERE, _HERE.replace("==", "<=")): _NO_FEWER,
@@ -97,6 +101,11 @@ JUDGED: Final[dict[tuple[str, str, str], str]] = {
         'if previous >= "*":',
     ): "it is that or nothing, which sorts before it",
     ("filter_alternatives", "super().__init__(found)", "pass"): "nobody reads the exception's own text",
+    ("mapping_filters", "plain_data_patterns | return", "plain_data_patterns | pass"): SHORT_CUT,
+    ("filter_advice", "if len(steps) == 3:", "if len(steps) <= 3:"): "there are no fewer",
+    ("filter_advice", _ITEM, _ITEM.replace("DYNAMODB or", "DYNAMODB and")): _NOT_THERE,
+    ("filter_advice", _ITEM, _ITEM.replace("3 or", "3 and")): _NOT_THERE,
+    ("filter_advice", _ITEM, _ITEM.replace("< 3", "< 2")): _NOT_THERE,
 }
 
 LINES: Final[dict[tuple[str, str], str]] = {

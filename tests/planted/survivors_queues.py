@@ -55,6 +55,7 @@ _NEXT = "return None if self._next == inf else self._next"
 _AT_CEILING = "if self.limit >= self._ceiling or not (backlog or self.limit < self._start):"
 _STEP = "self.limit = min(self._ceiling, self.limit + min(steps, max(1, int(self._growth))))"
 _GROWTH = "GROWTH = 300 / 60  # SQS-3: invokes that may be added, per second"
+_ASKED = "return max(own, min(asked or 0.0, LONGEST_ASKED))"
 
 JUDGED: Final[dict[tuple[str, str, str], str]] = {
     ("settle", _DOUBLED, _DOUBLED.replace("64", "65")): "both are beyond any delay that is allowed",
@@ -168,6 +169,7 @@ JUDGED: Final[dict[tuple[str, str, str], str]] = {
     ("scaling", _STEP, _STEP.replace("max(1,", "max( 2,")): "both growths are above it",
     ("scaling", _STEP, _STEP.replace("max(1,", "max( 0,")): "both growths are above it",
     ("scaling", _GROWTH, _GROWTH.replace("300 /", "301 /")): FIGURE,
+    ("backoff", _ASKED, _ASKED.replace("0.0", "-1.0")): "our own delay is not below 0",
 }
 
 LINES: Final[dict[tuple[str, str], str]] = {

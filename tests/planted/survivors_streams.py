@@ -53,6 +53,16 @@ _NO_RESULT = "case None if discard.invocations > 0:"
 _PLACE = "place = records[0].sequence if records else str(discard.at)"
 _ONCE = "if problem in _AT_ONCE and self._failures == 1:"
 _SPREAD = "pause = self._idle * self._random.uniform(1 - _SPREAD, 1 + _SPREAD)"
+_FULL_BATCH = "if batch and (len(batch) == mapping.batch_size or size + more > EVENT_LIMIT):"
+_ARRIVAL = "if left[0].arrived_at and failed.event is None:"
+_ARRIVALS = "records that were read have an arrival, all of them, and those of a payload have none"
+_MADE_UP = "the function and the document are told nothing of it"
+_NEXT_VALUE = "while (at := _next_value(text, at)) < len(text):"
+_LISTS = "case list() if depth < _DEEPEST:"
+_READER = "reader, at = json.JSONDecoder(), 0"
+_PER_SECOND = (
+    "_BYTES_PER_SECOND = 2 * 1024 * 1024  # Kinesis, for each shard; a larger answer is paid for by a longer pause"
+)
 
 JUDGED: Final[dict[tuple[str, str, str], str]] = {
     ("stream_settle", _OLDEST, _OLDEST.replace(">=", "==")): SHORT_CUT,
@@ -158,6 +168,15 @@ JUDGED: Final[dict[tuple[str, str, str], str]] = {
     ("failure_document", _PLACE, _PLACE.replace("[0]", "[ -1]")): "either end names the batch, each time",
     ("pace", _ONCE, _ONCE.replace("==", "<=")): "there is one at least",
     ("pace", _SPREAD, _SPREAD.replace("idle *", "idle /")): "it is spread as far to either side",
+    ("replay", _FULL_BATCH, _FULL_BATCH.replace("==", ">=")): "a batch is handed over when it is full",
+    ("replay", "return asked[0]", "return asked[ -1]"): "there is one",
+    ("replay", _ARRIVAL, _ARRIVAL.replace(" and ", " or ")): _ARRIVALS,
+    ("replay", _ARRIVAL, _ARRIVAL.replace("[0]", "[ -1]")): _ARRIVALS,
+    ("failed_batch", _NEXT_VALUE, _NEXT_VALUE.replace("<", "!=")): "no place is behind the end",
+    ("failed_batch", _LISTS, _LISTS.replace("<", "!=")): FIGURE,
+    ("failed_batch", _LISTS, _LISTS.replace("<", "<=")): FIGURE,
+    ("failed_batch", "break", "continue"): "what has no envelope has none the next time, either",
+    ("failed_batch", _READER, _READER.replace("0", "-1")): "a text is read from its beginning either way",
 }
 
 LINES: Final[dict[tuple[str, str], str]] = {
@@ -180,4 +199,16 @@ LINES: Final[dict[tuple[str, str], str]] = {
         'nothing = Record("", 0, 0, 0.0, 0, {"PartitionKey": "", "Data": ""})',
     ): "an event shows nothing of them but the arrival, whose bytes are tested",
     ("pace", "self._started = 0.0"): SET_FIRST,
+    ("replay", "records.append(Record(sequence, offset, 0, 0.0, 0, shown))"): _MADE_UP,
+    ("replay", "return StreamBatch(0, 0, records, BatchTrigger.IMMEDIATE, 0.0, 0, call=call)"): _MADE_UP,
+    ("replay", "call = WindowCall(0, 0, {}, final=_is_final(failed.event))"): _MADE_UP,
+    ("pace", _PER_SECOND): FIGURE,
+    ("backoff", "_MOST_DOUBLINGS = 64"): "both are beyond any cap",
+    ("failed_batch", "yield from _contained(value, 0)"): FIGURE,
+    ("failed_batch", "yield from _contained(one, depth + 1)"): FIGURE,
+    ("failed_batch", "_DEEPEST: Final = 4  # envelopes within envelopes: SNS to SQS is one"): FIGURE,
+    (
+        "stream_gauges",
+        'NO_STREAM_GAUGES = stream_gauges({}, {}, {}, worker="", enabled=False, lanes=1, concurrency=0)',
+    ): "without shards it makes no difference",
 }

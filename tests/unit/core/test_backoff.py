@@ -64,6 +64,7 @@ def test_medians_rise_and_values_spread() -> None:
 def test_a_target_may_ask_for_more_time_but_not_for_any(asked: float | None, wait: float) -> None:
     """INV-4: never less than our own delay, and of what the target asks no more than five minutes."""
     assert as_asked(2.0, asked) == wait
+    assert as_asked(0.2, None) == 0.2
 
 
 @given(st.floats(0, 30), st.none() | st.floats())

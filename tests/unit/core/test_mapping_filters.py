@@ -128,3 +128,19 @@ def test_lengths() -> None:
     assert isinstance(parsed({"Pattern": fits}), EventSourceMapping)
     assert "less than or equal to 4096" in problem({"a": [*fits["a"], 1]}).message
     assert "less than or equal to 4096" in problem('{"a": [1]}' + " " * 4_096).message
+
+
+@pytest.mark.parametrize("filters", [5, "xy", {"Pattern": "{}"}])
+def test_filters_that_are_no_list(filters: object) -> None:
+    """CFG-45: one problem, and nothing is said of what is in it."""
+    criteria = {"Filters": filters}
+    result = parse_mapping({"EventSourceArn": QUEUE, "FunctionName": "python:a:b", "FilterCriteria": criteria})
+    assert isinstance(result, Invalid)
+    assert [problem.path for problem in result.problems] == [("FilterCriteria", "Filters")]
+
+
+def test_a_pattern_that_is_too_long_is_not_read() -> None:
+    """FLT-6: one problem, whatever else is wrong with it."""
+    found = problem("{" * 4_097)
+    assert found.path == PLACE
+    assert "4096" in found.detail

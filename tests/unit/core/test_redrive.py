@@ -1,6 +1,6 @@
 """What is sent when a message leaves its dead-letter queue."""
 
-from poller.core.redrive import came_from, message_to_send
+from poller.core.redrive import came_from, group_of, message_to_send
 
 WIRE = {
     "MessageId": "m-1", "ReceiptHandle": "r", "Body": "b",
@@ -45,3 +45,16 @@ def test_where_it_came_from() -> None:
     """Nothing tells it of a message that somebody sent there."""
     assert came_from(WIRE) == "arn:aws:sqs:us-east-1:123456789012:orders"
     assert came_from({"Attributes": None}) is None
+
+
+def test_its_group() -> None:
+    """FIFO-1, FIFO-12: those without one are one group, whatever stands in its place."""
+    assert group_of(WIRE) == "g"
+    for without in ({}, {"Attributes": None}, {"Attributes": {}}, {"Attributes": {"MessageGroupId": None}}):
+        assert group_of(without) == ""
+
+
+def test_attributes_that_are_none_are_not_sent() -> None:
+    """SQS-43: SQS would refuse the message for them."""
+    for attributes in (None, {}, [], ["x"], "x", 5):
+        assert "MessageAttributes" not in message_to_send(WIRE | {"MessageAttributes": attributes}, fifo=True)

@@ -14,10 +14,12 @@ from poller.core.replay import (
     event_of,
     find_records,
     in_batches,
+    once,
     payload_records,
     shortened,
 )
 from poller.core.stream_payload import make_records
+from tests.unit.core.stream_machine import key_in
 
 STREAM = "arn:aws:kinesis:us-east-1:123456789012:stream/clicks"
 SHARD = "shardId-000000000000"
@@ -86,6 +88,36 @@ def test_a_document_is_known_in_every_envelope(wrap: Any) -> None:
     read = read_failure(wrap(json.dumps(document())))
     assert isinstance(read, FailedBatch)
     assert (read.stream_arn, read.shard_id, read.first, read.last, read.count) == (STREAM, SHARD, "10", "14", 3)
+    assert read.condition == "RetryAttemptsExhausted"
+
+
+def test_the_longest_numbers_are_read() -> None:
+    """STR-28: of 129 digits."""
+    read = read_failure(document("9" * 128, "9" * 129))
+    assert isinstance(read, FailedBatch)
+    assert (read.first, read.last) == ("9" * 128, "9" * 129)
+    assert isinstance(read_failure(document("1", "9" * 130)), str)
+
+
+def test_the_last_call_of_a_window_had_no_records() -> None:
+    """TMB-10: neither range nor number; half of a range is none."""
+    told = document()
+    info = told["KinesisBatchInfo"]
+    final = read_failure({**told, "KinesisBatchInfo": {key: info[key] for key in ("shardId", "streamArn")}})
+    assert isinstance(final, FailedBatch)
+    assert (final.first, final.last, final.count) == ("", "", 0)
+    for end in ("startSequenceNumber", "endSequenceNumber"):
+        half = {key: value for key, value in info.items() if key != end}
+        assert isinstance(read_failure({**told, "KinesisBatchInfo": half}), str)
+
+
+@pytest.mark.parametrize("key", ["streamArn", "shardId"])
+@pytest.mark.parametrize("value", [None, "", 5, ["x"]])
+def test_a_document_names_its_stream_and_shard(key: str, value: Any) -> None:
+    """DST-2: in words."""
+    told = document()
+    broken = {**told, "KinesisBatchInfo": {**told["KinesisBatchInfo"], key: value}}
+    assert read_failure(broken) == "this failure document names no stream or no shard"
 
 
 @pytest.mark.parametrize(
@@ -110,6 +142,8 @@ def test_a_file_has_one_value_after_the_other() -> None:
     assert values == [{"a": 1}, {"Body": "1"}, {"Body": "2"}, {"Sns": {"Message": "3"}}, 4, 5]
     with pytest.raises(ValueError, match="line 2 begins"):
         list(documents_in("{}\n}"))
+    with pytest.raises(ValueError, match="line 2 begins"):
+        list(documents_in("\n}"))
     assert len(list(documents_in("[" * 500 + "]" * 500))) == 1
 
 
@@ -119,6 +153,10 @@ def test_the_mapping_is_that_of_the_stream_and_of_several_that_of_the_function()
     other_name = replace(failed(), function_arn="arn:aws:lambda:us-east-1:1:function:then")
     assert choose_mapping([one, two], failed(), None) is one
     assert choose_mapping([two], other_name, None) is two
+    around = [mapping(name, EventSourceArn=STREAM.replace("clicks", name)) for name in ("alike", "zeal")]
+    assert choose_mapping([*around, one], failed(), None) is one
+    neighbours = [mapping(name) for name in ("able", "zoo")]
+    assert choose_mapping([*neighbours, one], failed(), None) is one
     assert choose_mapping([one, two], other_name, "other") is two
     assert "--mapping: clicks, other" in str(choose_mapping([one, two], other_name, None))
     assert "it is of the mapping clicks" in str(choose_mapping([one, two], failed(), "other"))
@@ -138,6 +176,37 @@ def test_between_the_ends_only_the_lane_and_what_passes_counts() -> None:
     changed = found(records("before", "a", "b", "a", "out", "a", "a", first=9), mapping(), failed())
     assert not changed.records
     assert "--whole-range (4 records)" in changed.problem
+
+
+LEFT, OWN, RIGHT = (key_in(lane, 10) for lane in (3, 5, 7))
+
+
+@pytest.mark.parametrize(
+    ("keys", "taken"),
+    [
+        ((OWN, LEFT, OWN, RIGHT, OWN), ["10", "12", "14"]),
+        ((OWN, LEFT, LEFT, RIGHT, OWN), []),
+        ((LEFT, OWN, "out", OWN, OWN), []),
+        ((RIGHT, OWN, OWN, LEFT, OWN), []),
+        ((OWN, OWN, OWN, RIGHT, OWN), []),
+    ],
+)
+def test_a_batch_has_both_ends_and_as_many_as_the_document_tells_of(
+    keys: tuple[str, ...], taken: list[str]
+) -> None:
+    """DST-14, STR-40: fewer or more, or an end of another lane, is another batch than that."""
+    lanes = mapping(ParallelizationFactor=10)
+    batch = found(records(*keys, of=lanes), lanes, failed())
+    assert [record.sequence for record in batch.records] == taken
+    assert bool(batch.problem) is not bool(taken)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_range_that_is_its_batch(count: int, whole: bool) -> None:
+    """DST-14: to the last record, also where there are none but the ends."""
+    batch = found(records(*"a" * count), mapping(), failed("10", str(9 + count), count), whole=whole)
+    assert (len(batch.records), batch.problem) == (count, "")
 
 
 @pytest.mark.parametrize("keys", [("a", "out", "out", "out", "a"), ("a", "b", "b", "b", "out")])
@@ -175,7 +244,12 @@ def test_the_event_is_the_daemons_and_the_payloads() -> None:
     rest = event_of(stored, mapping(), again[1:])
     rest["Records"][0].clear()
     assert event_of(stored, mapping(), again[1:])["Records"] == event["Records"][1:]
-    assert "no sequence number" in str(payload_records(failed(count=1, payload='{"Records": [{}]}')))
+    short = payload_records(failed(count=3, payload=json.dumps(payload)))
+    assert short == "its payload has 2 records, and it tells of 3"
+    for place in (0, 1):
+        broken = [{} if n == place else one for n, one in enumerate(event["Records"])]
+        told = payload_records(failed(count=2, payload=json.dumps({"Records": broken})))
+        assert told == f"record {place + 1} of the payload has no sequence number"
 
 
 def test_a_shorter_document_tells_the_rest_only() -> None:
@@ -186,12 +260,42 @@ def test_a_shorter_document_tells_the_rest_only() -> None:
     assert info["approximateArrivalOfFirstRecord"] == "1970-01-01T00:16:53.123Z"
     assert {**left, "KinesisBatchInfo": 0} == {**document(), "KinesisBatchInfo": 0}
     assert isinstance(read_failure(left), FailedBatch)
+    three = [record._replace(arrived_at=2000.5 + record.offset / 8) for record in records("a", "a", "a", first=20)]
+    info = shortened(failed(), three)["KinesisBatchInfo"]
+    assert (info["startSequenceNumber"], info["endSequenceNumber"], info["batchSize"]) == ("20", "22", 3)
+    assert info["approximateArrivalOfFirstRecord"] == "1970-01-01T00:33:20.500Z"
+    info = shortened(failed(), three[2:])["KinesisBatchInfo"]
+    assert (info["startSequenceNumber"], info["endSequenceNumber"], info["batchSize"]) == ("22", "22", 1)
+    assert info["approximateArrivalOfFirstRecord"] == "1970-01-01T00:33:20.750Z"
+
+
+def test_a_shorter_document_has_the_payload_of_the_rest_only() -> None:
+    """DST-10: and its first arrival as it was, which no payload's record tells."""
+    event = event_of(failed(), mapping(), tuple(records("a", "b", "c")))
+    stored = failed(payload=json.dumps(event))
+    again = payload_records(stored)
+    assert not isinstance(again, str)
+    left = shortened(stored, again[1:])
+    assert json.loads(left["payload"]) == {"Records": event["Records"][1:]}
+    assert left["KinesisBatchInfo"]["approximateArrivalOfFirstRecord"] == "2026-01-01T00:00:00.000Z"
+    assert left["KinesisBatchInfo"]["batchSize"] == 2
+
+
+def test_an_attempt_that_somebody_watches_decides_nothing() -> None:
+    """ERR-5, ERR-20: it is neither halved nor given up, whatever the mapping would do."""
+    settings = once(mapping(BisectBatchOnFunctionError=True, MaximumRetryAttempts=2)).stream
+    assert settings is not None
+    assert (settings.bisect, settings.retries) == (False, None)
 
 
 def test_a_whole_range_is_handled_in_batches_of_the_mapping() -> None:
     """BAT-2: in order, at most BatchSize, and no event above the limit."""
     few = records("a", "b", "c")
     assert [len(batch) for batch in in_batches(few, mapping(BatchSize=2), SHARD)] == [2, 1]
+    for over, sizes in ((0, [2]), (1, [1, 1])):
+        room = 6_291_456 - len('{"Records":[,]}') - 3_000_000 + over
+        two = [record._replace(size=size) for record, size in zip(few, (3_000_000, room), strict=False)]
+        assert [len(batch) for batch in in_batches(two, mapping(), SHARD)] == sizes
     large = [record._replace(size=3_000_000) for record in records(*"abcde")]
     batches = list(in_batches(large, mapping(), SHARD))
     assert [len(batch) for batch in batches] == [2, 2, 1]
