@@ -30,7 +30,8 @@ unit: install ## the tests that start no process
 sim: install ## the whole worker simulated, until stopped; SEED=n STEPS=m repeats one, SEEDS=a-b runs some
 	$(BIN)/python -m tests.sim.run $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(STEPS),--steps $(STEPS))
 
-test: install ## all checks and all tests
+test: ## all checks and all tests
+	@$(PYTHON) .ci/install.py --servers
 	@$(MAKE) --no-print-directory -j2 lint compiled
 	$(BIN)/pytest -n $(JOBS) --dist worksteal tests
 

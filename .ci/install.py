@@ -1,4 +1,5 @@
-"""Makes `.venv` from requirements-dev.txt (hashes checked), once; safe when two runs start at the same time.
+"""Makes `.venv` from requirements-dev.txt (hashes checked), once; safe when two runs start at the same time. With
+`--servers` what the tests run against is installed beside it, else when a test first needs it.
 
 Nothing but the standard library here: this runs on a machine that has only Python and make.
 """
@@ -6,6 +7,7 @@ Nothing but the standard library here: this runs on a machine that has only Pyth
 import contextlib
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import venv
@@ -37,6 +39,21 @@ def _package() -> bytes:
     return repr((told["project"], told["build-system"], told["tool"]["hatch"])).encode()
 
 
+@contextlib.contextmanager
+def servers_beside():
+    """Installs them while the block runs, on the core that pip leaves idle; what cannot be had, the tests tell."""
+    if "--servers" not in sys.argv:
+        yield
+        return
+    command = [str(VENV / "bin" / "python"), "-m", "tests.servers.harness"]
+    with subprocess.Popen(command, cwd=ROOT, start_new_session=True) as process:
+        try:
+            yield
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+
+
 def main() -> int:
     if sys.version_info < (3, 11):
         print(f"esm-poller needs Python 3.11 or later; this is {sys.version.split()[0]}", file=sys.stderr)
@@ -49,13 +66,13 @@ def main() -> int:
         print("installing into .venv (once; about a minute)", flush=True)
         venv.create(VENV, with_pip=True, clear=True, symlinks=os.name != "nt")
         pip = [str(VENV / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--quiet"]
-        for arguments in (
-            ["install", "--require-hashes", "-r", str(ROOT / "requirements-dev.txt")],
-            ["install", "--no-deps", "--no-build-isolation", "--editable", str(ROOT)],
-        ):
-            if subprocess.run(pip + arguments, check=False, cwd=ROOT).returncode != 0:
-                print("could not install; is a package index reachable? (see the lines above)", file=sys.stderr)
-                return 1
+        with servers_beside():
+            for arguments in (
+                ["install", "--require-hashes", "-r", str(ROOT / "requirements-dev.txt")],
+                ["install", "--no-deps", "--no-build-isolation", "--editable", str(ROOT)],
+            ):
+                if subprocess.run(pip + arguments, check=False, cwd=ROOT).returncode != 0:
+                    sys.exit("could not install; is a package index reachable? (see the lines above)")
         STAMP.write_text(wanted.hexdigest())
     return 0
 

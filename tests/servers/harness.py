@@ -1,5 +1,6 @@
 """Servers that others wrote, each in an environment of its own under `.servers/`, for the tests to run against:
-how each is installed and started. keeper.py keeps them while the tests run.
+how each is installed and started. keeper.py keeps them while the tests run. `python -m tests.servers.harness`
+installs all that can be had here.
 
 Installing happens once, however many workers and suites ask at the same time. A server that cannot be had
 because there is no package index, or no Node for one that needs it, is `ServerMissing`; every other failure is a
@@ -226,3 +227,10 @@ def ready(server: Server, process: "subprocess.Popen[bytes]", port: int) -> bool
             return process.poll() is None
         time.sleep(0.05)
     raise RuntimeError(f"no answer on port {port} within {READY_DEADLINE:g} s")
+
+
+if __name__ == "__main__":
+    for lists in (HERE.glob("*.txt"), HERE.glob("*.package-lock.json")):
+        for name in sorted(file.name.removesuffix(".txt").removesuffix(".package-lock.json") for file in lists):
+            with contextlib.suppress(ServerMissing):
+                install(SERVERS.get(name, Server(name, ())))
