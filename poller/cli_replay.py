@@ -1,5 +1,6 @@
 """`poller replay`: arguments in, lines and an exit code out. What is done is in poller/operate/."""
 
+from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -21,7 +22,10 @@ _DOCUMENTS = "aws/lambda/"  # what the keys of failure documents begin with (DST
 
 @click.command()
 @config_file
-@click.option("--mapping", "name", metavar="NAME", help="Only documents of this mapping.")
+@click.option(
+    "--mapping", "name", metavar="NAME",
+    help="Only this mapping's: also documents of its stream that name a function which no mapping has.",
+)  # fmt: skip
 @click.option("--queue", metavar="ARN", help="Read documents from this queue.")
 @click.option("--bucket", metavar="NAME", help="Read documents from this bucket.")
 @click.option("--prefix", metavar="KEY", help=f"Of --bucket: only keys that begin so.  [default: {_DOCUMENTS}]")
@@ -109,6 +113,7 @@ async def _replay(
         )
     streams = [mapping for mapping in configuration.mappings if mapping.stream is not None]
     lines, left, done = Console(file=out), 0, 0
+    takers: Counter[str] = Counter()
     async with AsyncExitStack() as stack:
         sources = await stack.enter_async_context(opened_sources(configuration.settings))
         if file is not None:
@@ -121,6 +126,7 @@ async def _replay(
             async for one in work.run(place):
                 done += 1
                 left += one.fate not in {"done", "would replay"} or bool(dry and one.detail)
+                takers.update([one.taker] if one.taker else [])
                 if as_json:
                     click.echo(json_text(one.to_json()), file=out)
                 else:
@@ -131,6 +137,9 @@ async def _replay(
     if not as_json:
         verb = "would be replayed" if dry else "done"
         click.echo(f"{done} document{'s' * (done != 1)}: {done - left} {verb}, {left} left", file=out)
+    for taker, count in takers.items():
+        names = "1 document names" if count == 1 else f"{count} documents name"
+        tell(f"{names} another function than that of {taker}: --mapping {taker} takes them all the same.")
     return left
 
 

@@ -30,26 +30,36 @@ class Found:
     problem: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Unclaimed:
+    """Why a document is no mapping's; `taker` is the one that would handle it if it were asked for, or empty."""
+
+    why: str
+    taker: str = ""
+
+
 def choose_mapping(
     mappings: Sequence[EventSourceMapping], failed: FailedBatch, name: str | None
-) -> EventSourceMapping | str:
-    """Whose document it is, or why that cannot be told: the mapping of its stream, of several that of its
-    function.
+) -> EventSourceMapping | Unclaimed:
+    """Whose document it is: that of its stream and its function (DST-5).
 
     `name` is the mapping that the user asks for. It gets documents of another function too, because a function may
     have had another name on AWS, but not those that are known to be of another mapping.
     """
     readers = [mapping for mapping in mappings if mapping.arn.text == failed.stream_arn]
     callers = [mapping for mapping in readers if mapping.function_arn == failed.function_arn]
-    asked = [mapping for mapping in callers or readers if name in {None, mapping.name}]
+    asked = callers if name is None else [mapping for mapping in callers or readers if mapping.name == name]
     if len(asked) == 1:
         return asked[0]
     if not readers:
-        return f"no mapping reads its stream, {failed.stream_arn}"
+        return Unclaimed(f"no mapping reads its stream, {failed.stream_arn}")
     names = ", ".join(mapping.name for mapping in callers or readers)
     if name is not None:
-        return f"it is of the mapping {names}"
-    return f"several mappings read its stream, so say which is meant with --mapping: {names}"
+        return Unclaimed(f"it is of the mapping {names}")
+    if len(readers) > 1:
+        return Unclaimed(f"several mappings read its stream, so say which is meant with --mapping: {names}")
+    named = f"names another function, {failed.function_arn}" if failed.function_arn else "names no function"
+    return Unclaimed(f"it {named}; --mapping {names} takes it all the same", names)
 
 
 def find_records(

@@ -19,6 +19,7 @@ from poller.core.mapping import EventSourceMapping
 from poller.core.model import JsonObject
 from poller.core.records import Record
 from poller.core.replay import (
+    Unclaimed,
     batch_of,
     choose_mapping,
     event_of,
@@ -43,7 +44,9 @@ Fate = Literal["done", "partly done", "left", "would replay"]
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What became of one document: records done and left of it, and why any are left."""
+    """What became of one document: records done and left of it, and why any are left; `taker` is the mapping that
+    would have handled it if it had been asked for.
+    """
 
     name: str
     fate: Fate
@@ -52,6 +55,7 @@ class Replayed:
     done: int
     left: int
     detail: str = ""
+    taker: str = ""
 
     def to_json(self) -> JsonObject:
         """A line of `--json`."""
@@ -116,8 +120,8 @@ class Replay:
         if isinstance(failed, str):
             return Replayed(document.name, "left", None, None, 0, 0, failed)
         mapping = choose_mapping(self._mappings, failed, self._name)
-        if isinstance(mapping, str):
-            return Replayed(document.name, "left", None, failed, 0, failed.count, mapping)
+        if isinstance(mapping, Unclaimed):
+            return Replayed(document.name, "left", None, failed, 0, failed.count, mapping.why, taker=mapping.taker)
         try:
             records, problem = await self._records(failed, mapping)
         except PollerError as error:

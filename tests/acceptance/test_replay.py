@@ -156,7 +156,7 @@ def test_partial_progress_in_a_queue_leaves_one_shorter_document(
         ),
         handlers=HANDLERS,
     )  # fmt: skip
-    sqs.send_message(QueueUrl=queue["url"], MessageBody=json.dumps(document(stream.arn, placed)))
+    sqs.send_message(QueueUrl=queue["url"], MessageBody=json.dumps(document(stream.arn, placed, stream.name)))
     (tmp_path / "bad").write_text("b c")
     done = daemon.poller("replay", "--json", cwd=tmp_path, env=env)
     assert done.returncode == 1
@@ -189,7 +189,7 @@ def test_ended_in_the_middle_it_loses_no_document(
         handlers=HANDLERS,
     )
     placed = stream.put(["a"], "k")
-    sqs.send_message(QueueUrl=queue["url"], MessageBody=json.dumps(document(stream.arn, placed)))
+    sqs.send_message(QueueUrl=queue["url"], MessageBody=json.dumps(document(stream.arn, placed, stream.name)))
     (tmp_path / "blocked").touch()
     with tempfile.TemporaryFile() as out:
         process = forked.start(("replay",), tmp_path, env, out.fileno(), out.fileno())
@@ -213,7 +213,7 @@ def test_documents_of_a_file_and_records_that_are_gone(
     and left.
     """
     stream = new_stream(embedded_aws)
-    lost = document(stream.arn, stream.put(["a"], "k"))
+    lost = document(stream.arn, stream.put(["a"], "k"), stream.name)
     stream.delete()
     stream.create(1)
     dynamodb, reader = aws_client("dynamodb", embedded_aws), aws_client("dynamodbstreams", embedded_aws)
@@ -232,16 +232,23 @@ def test_documents_of_a_file_and_records_that_are_gone(
         at = {"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
         page = reader.get_records(ShardIterator=reader.get_shard_iterator(**at)["ShardIterator"])
         numbers += [streams.Placed(shard["ShardId"], one["dynamodb"]["SequenceNumber"]) for one in page["Records"]]
-    envelope = {"Type": "Notification", "TopicArn": "t", "Message": json.dumps(document(arn, numbers))}
+    envelope = {"Type": "Notification", "TopicArn": "t", "Message": json.dumps(document(arn, numbers, "changes"))}
     (tmp_path / "saved.json").write_text(json.dumps(envelope) + "\n" + json.dumps([lost, {"other": 1}]))
     changes = {"Name": "changes", "EventSourceArn": arn, "FunctionName": "python:handlers:change"}
     changes["StartingPosition"] = "LATEST"
     streams.write(tmp_path, streams.mapping(stream), changes, handlers=HANDLERS)
+    (tmp_path / "stray.json").write_text(json.dumps(document(arn, numbers, "then")))
+    stray = daemon.poller("replay", "--file", "stray.json", cwd=tmp_path, env=env)
+    assert (stray.returncode, "1 document: 0 done, 1 left" in stray.stdout) == (1, True), stray.stderr
+    assert "1 document names another function than that of changes: --mapping changes takes" in stray.stderr
+    assert not streams.notes(tmp_path)
+    asked = daemon.poller("replay", "--file", "stray.json", "--mapping", "changes", cwd=tmp_path, env=env)
+    assert (asked.returncode, streams.notes(tmp_path)) == (0, ["x", "x"])
     done = daemon.poller("replay", "--file", "saved.json", "--json", cwd=tmp_path, env=env)
     assert done.returncode == 1, done.stderr
     well, gone, other = told(done)
     assert (well["fate"], well["mapping"], well["done"]) == ("done", "changes", 2)
-    assert streams.notes(tmp_path) == ["x", "x"]
+    assert streams.notes(tmp_path) == ["x"] * 4
     assert (gone["fate"], gone["left"]) == ("left", 1)
     assert "no longer has all of them: 0" in gone["detail"]
     assert (other["fate"], other["mapping"]) == ("left", None)
@@ -266,8 +273,9 @@ def test_wrong_use_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert (code, reason in said) == (2, True), (arguments, said)
 
 
-def document(arn: str, placed: list[streams.Placed]) -> dict[str, Any]:
-    """A failure document of these records, which were a batch."""
+def document(arn: str, placed: list[streams.Placed], mapping: str) -> dict[str, Any]:
+    """A failure document of these records, which were a batch of that mapping."""
+    function = f"arn:aws:lambda:us-east-1:000000000000:function:{mapping}"
     info = {
         "shardId": placed[0].shard,
         "startSequenceNumber": placed[0].sequence,
@@ -277,4 +285,4 @@ def document(arn: str, placed: list[streams.Placed]) -> dict[str, Any]:
         "streamArn": arn,
     }
     name = "KinesisBatchInfo" if ":kinesis:" in arn else "DDBStreamBatchInfo"
-    return {"requestContext": {"functionArn": "f", "condition": "RetryAttemptsExhausted"}, name: info}
+    return {"requestContext": {"functionArn": function, "condition": "RetryAttemptsExhausted"}, name: info}

@@ -10,6 +10,7 @@ from poller.core.failed_batch import FailedBatch, documents_in, read_failure
 from poller.core.mapping import EventSourceMapping, Invalid, parse_mapping
 from poller.core.records import Record
 from poller.core.replay import (
+    Unclaimed,
     choose_mapping,
     event_of,
     find_records,
@@ -148,11 +149,16 @@ def test_a_file_has_one_value_after_the_other() -> None:
 
 
 def test_the_mapping_is_that_of_the_stream_and_of_several_that_of_the_function() -> None:
-    """DST-5. The mapping that is asked for gets no document that is known to be another's."""
+    """DST-5. Another function's is nobody's until a mapping is asked for; that gets none known to be another's."""
     one, two = mapping(), mapping("other")
     other_name = replace(failed(), function_arn="arn:aws:lambda:us-east-1:1:function:then")
     assert choose_mapping([one, two], failed(), None) is one
-    assert choose_mapping([two], other_name, None) is two
+    assert choose_mapping([two], other_name, None) == Unclaimed(
+        f"it names another function, {other_name.function_arn}; --mapping other takes it all the same",
+        "other",
+    )
+    assert choose_mapping([two], other_name, "other") is two
+    assert "it names no function" in str(choose_mapping([two], replace(failed(), function_arn=""), None))
     around = [mapping(name, EventSourceArn=STREAM.replace("clicks", name)) for name in ("alike", "zeal")]
     assert choose_mapping([*around, one], failed(), None) is one
     neighbours = [mapping(name) for name in ("able", "zoo")]

@@ -73,7 +73,11 @@ def document(records: list[JsonObject], count: int | None = None, **event: Any) 
         first, last = (records[end]["kinesis"]["sequenceNumber"] for end in (0, -1))
         info |= {"startSequenceNumber": first, "endSequenceNumber": last, "batchSize": count or len(records)}
     payload = json.dumps({"Records": records, **event})
-    return {"requestContext": {"functionArn": "f"}, "KinesisBatchInfo": info, "payload": payload}
+    return {
+        "requestContext": {"functionArn": mapping().function_arn},
+        "KinesisBatchInfo": info,
+        "payload": payload,
+    }
 
 
 class Bucket:
@@ -198,6 +202,16 @@ async def test_a_document_that_is_out_of_our_hands_is_not_removed(sources: Sourc
     (one,) = await replayed(sources, QueuePlace(queue, Borrowed(queue, 60), 1))
     assert (one.fate, seen, len(queue.bodies())) == ("left", [], 1)
     assert "out of our hands" in one.detail
+
+
+async def test_a_document_of_another_function_is_left_until_its_mapping_is_named(sources: Sources) -> None:
+    """DST-5: a queue of documents may have those of functions that nobody here knows."""
+    text = document(shown("a"))
+    text["requestContext"]["functionArn"] = "arn:aws:lambda:us-east-1:123456789012:function:others"
+    (left,) = await replayed(sources, FilePlace("f", [text]))
+    assert (left.fate, left.done, left.taker, seen) == ("left", 0, mapping().name, [])
+    (done,) = await replayed(sources, FilePlace("f", [text]), name=mapping().name)
+    assert (done.fate, done.taker) == ("done", "")
 
 
 async def test_damaged_documents_are_told_of_one_by_one(sources: Sources) -> None:
