@@ -229,8 +229,11 @@ class RunningShards:
         for key in tuple(self._unpositioned):
             driver = self._drivers.pop(key, None)
             if driver is not None:
+                row = self._held[key]
                 driver.cut()
                 self._gone(key)
+                # where it began: nothing of it was read, and a stop may come before it is begun again
+                self._chore(key, partial(self._release, key, row, row.progress()), then=self.start)
             self._positioned(key)
 
     # --- ending ---
@@ -251,7 +254,7 @@ class RunningShards:
             self._chore(key, partial(self._end, key, row, ending), then=partial(self._start_next, key))
         else:
             self._drained.add(key)
-            self._chore(key, partial(self._release, key, row, ending))
+            self._chore(key, partial(self._release, key, row, ending.progress))
 
     def _gone(self, key: str) -> None:
         self._held.pop(key, None)
@@ -285,9 +288,9 @@ class RunningShards:
         elif done is False:
             self._lost(key)
 
-    async def _release(self, key: str, row: HeldRow, finished: Finished) -> None:
+    async def _release(self, key: str, row: HeldRow, progress: Progress) -> None:
         """The last position, and the row is nobody's (S12)."""
-        done = await self._insist(key, lambda: row.release(finished.progress))
+        done = await self._insist(key, lambda: row.release(progress))
         if done:
             self._kit.watch.shard_released(key, self._kit.clock.now())
         elif done is False:

@@ -138,6 +138,8 @@ class SimHttp:
         heard = await self._reply(fate, answer, until)
         if operation == "ReceiveMessage":
             world.rules.heard(request, answer)
+        elif operation == "GetRecords":
+            world.rules.read(self._service, request, answer)
         return heard
 
     async def _reply(self, fate: Fate, answer: JsonObject, until: float) -> tuple[int, bytes]:

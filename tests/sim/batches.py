@@ -135,11 +135,17 @@ class Batches(Limits):
         known.failed, known.halve = [], False
 
     def _parents_are_done(self, source: Source, shard_id: str) -> None:
-        """STR-2: a child is delivered when its parents' rows are at their end."""
-        rows = self._world.rows.of(source.mapping.uuid)
+        """STR-2: a child is delivered when its parents' rows are at their end. A row that a store wrote long after
+        it had failed to may come behind the child's, as long as nothing of it is owed: nobody knew of it.
+        """
+        app = source.mapping.uuid
+        rows = self._world.rows.of(app)
         for parent in rows[shard_id].parents if shard_id in rows else ():
             row = rows.get(parent)
-            self.check(row is None or row.checkpoint == "SHARD_END", f"{shard_id} begins before {parent} ended")
+            over = row is None or row.checkpoint == "SHARD_END"
+            if not over and (app, parent) in self._late_rows:
+                over = all(self.may_be_passed(source, rec) for rec in source.by_shard.get(parent, ()))
+            self.check(over, f"{shard_id} begins before {parent} ended")
 
     def _window_is_kept(self, source: Source, call: Call, batch: Any) -> None:
         """3: not before its time without a reason (BAT-1), and in calm weather not after it (BAT-4)."""
@@ -218,10 +224,14 @@ class Batches(Limits):
         self._count(process, call, names, stream.retries, halved=known.halve)
 
     def discarded(self, source: Source, shard: str, batch: Any) -> None:
-        """ERR-10: what had failed is too old when its next attempt is due; only now may its lane go on."""
+        """ERR-10, DST-30: what had failed is too old when its next attempt is due, or its document was sent until
+        now; only now may its lane go on.
+        """
+        assert source.mapping.stream is not None
         known = self._places.setdefault((source, (shard, batch.lane)), Place())
         sequences = {int(record.sequence) for record in batch.records}
-        if any(rec.sequence in sequences for rec in known.failed):
+        sent = source.mapping.stream.destination is not None
+        if sent or any(rec.sequence in sequences for rec in known.failed):
             known.given_up = self._world.time
 
     def _count(

@@ -87,12 +87,12 @@ class Rules(Batches):
                 if entry["Id"] in changed:
                     rec, _ = self._receipts[entry["ReceiptHandle"]]
                     self._receipts[entry["ReceiptHandle"]] = (rec, now + entry["VisibilityTimeout"])
-        elif operation == "GetRecords":
-            self._read(source, service, answer)
         elif operation == "SendMessage":
             self.accepted(request["MessageBody"])
 
-    def _read(self, source: Source | None, service: str, answer: JsonObject) -> None:
+    def read(self, service: str, request: JsonObject, answer: JsonObject) -> None:
+        """A page has come; one whose answer was lost has brought nothing to wait with."""
+        source = self._source(service, request)
         assert source is not None
         for record in answer["Records"]:
             wire = {"kinesis": {"data": record["Data"]}} if service == "kinesis" else record
@@ -159,9 +159,13 @@ class Rules(Batches):
 
     # --- rows ---
 
-    def created(self, app: str, lease: Lease) -> None:
-        """A row is born; from the first on LATEST has its meaning (STR-11)."""
+    def created(self, app: str, lease: Lease, *, late: bool) -> None:
+        """A row is born; from the first on LATEST has its meaning (STR-11). `late`: long after its store had said
+        that it was not.
+        """
         self._row_is_true(app, lease)
+        if late:
+            self._late_rows.add((app, lease.key))
 
     def written(self, process: "Process", app: str, found: Lease, lease: Lease) -> None:
         """1, 6: what a row says is so, it never goes back, and its owner wrote it."""
@@ -205,12 +209,16 @@ class Rules(Batches):
         """API-10: rows are forgotten with their mapping only, and with them what its windows carried on."""
         source = self._world.sources.by_uuid[app]
         self.check(app in self.removing, f"the rows of {source.mapping.name} are forgotten")
+        self._late_rows = {row for row in self._late_rows if row[0] != app}
         self._sums = {key: sums for key, sums in self._sums.items() if key[0] is not source}
 
     # --- processes ---
 
     def left(self, process: "Process", source: Source) -> None:
         """A mapping has ended in a process that may go on."""
+        if self._world.stores_failed:
+            rows = self._world.rows.of(source.mapping.uuid).values()
+            self.unreleased += [row for row in rows if row.owner == process.worker]
         self.running = [call for call in self.running if call.source is not source]
         self._places = {key: place for key, place in self._places.items() if key[0] is not source}
         for rec in source.records:

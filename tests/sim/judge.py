@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from poller.core.leases import Lease
 from poller.core.mapping import EventSourceMapping
 from tests.sim.sources import Rec, Source
 
@@ -40,7 +41,7 @@ class Place:
     second: list[Rec] = field(default_factory=list)
     free_since: float = 0.0
     given_up: float = -inf
-    """When a record of `failed` was given up last."""
+    """When a record of `failed`, or one whose document had to be sent, was given up last."""
 
 
 class Judge:
@@ -65,6 +66,9 @@ class Judge:
         self._full_until: dict[Source, float] = {}
         self._documents: dict[str, list[Rec]] = {}
         self._announced: set[tuple[Process, Rec]] = set()
+        self._late_rows: set[tuple[str, str]] = set()
+        self.unreleased: list[Lease] = []
+        """Rows that a mapping could not give back when it ended in a process that went on."""
         self._half_begun: set[tuple[Process, str, str]] = set()
 
     def check(self, condition: object, what: str) -> None:

@@ -91,10 +91,10 @@ class SimStore:
             self._rows.sync()
         return written
 
-    def _create(self, app: str, lease: Lease) -> bool:
+    def _create(self, app: str, lease: Lease, *, late: bool = False) -> bool:
         if lease.key in self._rows.of(app):
             return False
-        self._world.rules.created(app, lease)
+        self._world.rules.created(app, lease, late=late)
         self._rows.of(app)[lease.key] = lease
         self._rows.sync()
         return True
@@ -104,7 +104,7 @@ class SimStore:
             raise StoreError("planted: lost answer")
 
     async def create(self, app: str, lease: Lease) -> bool:
-        lost = await self._meddle(self._later(app, lambda: self._create(app, lease)))
+        lost = await self._meddle(self._later(app, lambda: self._create(app, lease, late=True)))
         created = self._create(app, lease)
         self._lost(lost)
         return created

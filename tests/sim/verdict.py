@@ -107,6 +107,6 @@ def _account(world: "World", source: Source) -> None:
         world.reached[f"record: {fate}"] += 1
     if source.mapping.stream is not None:
         rows = world.rows.of(source.mapping.uuid).values()
-        mine = {row.key for row in rows if row.owner == world.process.worker}
+        mine = {row.key for row in rows if row.owner == world.process.worker and row not in world.rules.unreleased}
         world.rules.check(not mine, f"rows are owned after the end: {mine}")
     world.rules.check(not world.rules.running, "a batch is with the function after the end")

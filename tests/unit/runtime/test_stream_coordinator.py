@@ -229,6 +229,20 @@ async def test_str_11_paused_before_the_place_was_found(states: Any):
     assert states() == ["Creating", "Disabled", "Enabling", "Enabled"]
 
 
+async def test_a_stop_after_a_pause_before_the_place_was_found_releases_the_row():
+    """API-8, STR-11: the next worker need not wait, and goes by the pinned time."""
+    stream, store = StreamInMemory(), Store()
+    stream.put("shard-00", "old")
+    stream.now += 60
+    stream.hold = asyncio.Event()
+    life = StreamLife(stream, store, stream_mapping(LATEST)).start()
+    await until(lambda: stream.reading, "the first read")
+    pinned = store.row("shard-00").start
+    await life.coordinator.pause()
+    await stopped(life)
+    assert (store.row("shard-00").owner, store.row("shard-00").start) == (None, pinned)
+
+
 async def test_str_11_stopped_before_the_place_was_found(states: Any):
     """STR-11: it was never Enabled."""
     stream, store = StreamInMemory(), Store()
