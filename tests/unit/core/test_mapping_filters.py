@@ -37,6 +37,16 @@ def test_a_mapping_keeps_its_patterns_as_texts() -> None:
     assert mapping.filters == ('{"body":{"type":["order",1,null]}}', '{"a":["\\u00e9"]}')
 
 
+def test_the_same_pattern_in_other_words_is_the_same_mapping() -> None:
+    """CFG-16: nothing has to begin anew for it."""
+    assert (
+        parsed({"Pattern": '{"a":[1]}'})
+        == parsed({"Pattern": '{ "a" : [ 1 ] }'})
+        == parsed({"Pattern": {"a": [1]}})
+    )
+    assert parsed({"Pattern": '{"a":[1]}'}) != parsed({"Pattern": '{"a":[2]}'})
+
+
 def test_other_filters_replace_all() -> None:
     """FLT-7, CFG-46: a configuration holds what it says, and without filters there are none."""
     for empty in ({}, {"Filters": []}, None):
