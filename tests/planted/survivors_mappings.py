@@ -3,6 +3,10 @@
 from typing import Final
 
 _REFUSED = "a number below it was refused before"
+_MINIMUM = 'minimum = whole_in(provisioned, "MinimumPollers", 2)'
+_MAXIMUM = 'maximum = whole_in(provisioned, "MaximumPollers", 200)'
+_SIZE = 'size = whole_in(fields, "BatchSize", 10)'
+_NO_MISTAKE = "without the field there is no mistake, with either figure"
 
 JUDGED: Final[dict[tuple[str, str, str], str]] = {
     (
@@ -15,6 +19,9 @@ JUDGED: Final[dict[tuple[str, str, str], str]] = {
         "maximum_age=None if age == -1 else float(age),",
         "maximum_age=None if age <= -1 else float(age),",
     ): _REFUSED,
+    ("mapping_rules", _MINIMUM, _MINIMUM.replace("2)", "1)")): _NO_MISTAKE,
+    ("mapping_rules", _MAXIMUM, _MAXIMUM.replace("200", "201")): _NO_MISTAKE,
+    ("mapping_rules", _SIZE, _SIZE.replace("10", "9")): _NO_MISTAKE,
 }
 
 LINES: Final[dict[tuple[str, str], str]] = {}

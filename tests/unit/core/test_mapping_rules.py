@@ -1,0 +1,137 @@
+"""The limits of single fields and of fields together, to the last value that is allowed (CFG)."""
+
+from typing import Any
+
+import pytest
+
+from poller.core.mapping import EventSourceMapping, Invalid, parse_mapping
+from poller.core.mapping_rules import FIELDS
+
+QUEUE = {"EventSourceArn": "arn:aws:sqs:eu-west-1:123456789012:orders", "FunctionName": "python:shop:handler"}
+FIFO = {**QUEUE, "EventSourceArn": "arn:aws:sqs:eu-west-1:123456789012:orders.fifo"}
+STREAM = {
+    "EventSourceArn": "arn:aws:kinesis:eu-west-1:123456789012:stream/clicks",
+    "FunctionName": "python:shop:handler",
+    "StartingPosition": "LATEST",
+}
+WINDOW, POLLERS = "MaximumBatchingWindowInSeconds", "ProvisionedPollerConfig"
+
+
+def pollers(least: int, most: int) -> dict[str, Any]:
+    return {POLLERS: {"MinimumPollers": least, "MaximumPollers": most}}
+
+
+@pytest.mark.parametrize(
+    ("base", "given"),
+    [
+        (QUEUE, {"BatchSize": 10}),
+        (QUEUE, {"BatchSize": 11, WINDOW: 1}),
+        (QUEUE, {"BatchSize": 10_000, WINDOW: 300}),
+        (FIFO, {"BatchSize": 1}),
+        (FIFO, {"BatchSize": 10, WINDOW: 0}),
+        (QUEUE, pollers(2, 2)),
+        (QUEUE, pollers(200, 200)),
+        (QUEUE, {"Tags": {"k" * 128: "v" * 256}}),
+        (QUEUE, {"Tags": {"k": ""}}),
+        (QUEUE, {"MetricsConfig": {"Metrics": ["EventCount"] * 3}}),
+    ],
+)
+def test_what_is_allowed(base: dict[str, Any], given: dict[str, Any]) -> None:
+    """CFG-4, CFG-22, CFG-24, CFG-32, CFG-47, SQS-7: up to the limit itself."""
+    assert isinstance(parse_mapping({**base, **given}), EventSourceMapping)
+
+
+@pytest.mark.parametrize(
+    ("base", "given", "path", "words"),
+    [
+        (QUEUE, {"BatchSize": 11}, ("BatchSize",), "Maximum batch window"),
+        (QUEUE, {"BatchSize": 10_000}, ("BatchSize",), "Maximum batch window"),
+        (QUEUE, {"BatchSize": 10_001}, ("BatchSize",), "10000"),
+        (QUEUE, {"BatchSize": 11, WINDOW: -1}, (WINDOW,), "0"),
+        (FIFO, {"BatchSize": 11}, ("BatchSize",), "FIFO"),
+        (FIFO, {"BatchSize": 10_000}, ("BatchSize",), "FIFO"),
+        (FIFO, {"BatchSize": 10_001}, ("BatchSize",), "10000"),
+        (FIFO, {WINDOW: 1}, (WINDOW,), "FIFO"),
+        (FIFO, {WINDOW: 300}, (WINDOW,), "FIFO"),
+        (FIFO, {WINDOW: 301}, (WINDOW,), "300"),
+        (FIFO, {WINDOW: -1}, (WINDOW,), "0"),
+        (QUEUE, pollers(3, 2), (POLLERS, "MinimumPollers"), "3 is greater than MaximumPollers 2"),
+        (QUEUE, pollers(200, 199), (POLLERS, "MinimumPollers"), "200 is greater than MaximumPollers 199"),
+        (QUEUE, pollers(201, 5), (POLLERS, "MinimumPollers"), "200"),
+        (QUEUE, pollers(5, 1), (POLLERS, "MaximumPollers"), "2"),
+        (QUEUE, {"Tags": {"k" * 129: "v"}}, ("Tags", "k" * 129), "too long"),
+        (QUEUE, {"Tags": {"k": "v" * 257}}, ("Tags", "k"), "too long"),
+        (QUEUE, {"Tags": {"": "v"}}, ("Tags", ""), "no name"),
+        (QUEUE, {"MetricsConfig": {"Metrics": ["EventCount"] * 4}}, ("MetricsConfig", "Metrics"), "3"),
+    ],
+)
+def test_what_is_refused(base: dict[str, Any], given: dict[str, Any], path: tuple[str, ...], words: str) -> None:
+    """CFG-4, CFG-22, CFG-24, CFG-32, CFG-47, SQS-7: one problem for each mistake, at its place."""
+    parsed = parse_mapping({**base, **given})
+    assert isinstance(parsed, Invalid)
+    (problem,) = parsed.problems
+    assert problem.path == path
+    assert words in problem.message + problem.detail
+
+
+@pytest.mark.parametrize(
+    ("base", "path", "least", "most"),
+    [
+        (STREAM, ("BatchSize",), 1, 10_000),
+        (STREAM, ("MaximumBatchingWindowInSeconds",), 0, 300),
+        (QUEUE, ("ScalingConfig", "MaximumConcurrency"), 2, 1_000),
+        (QUEUE, ("ProvisionedPollerConfig", "MinimumPollers"), 2, 200),
+        (QUEUE, ("ProvisionedPollerConfig", "MaximumPollers"), 2, 10_000),
+        (QUEUE, ("Handler", "TimeoutInSeconds"), 1, 900),
+        (QUEUE, ("Handler", "Concurrency"), 1, 1_000),
+        ({**QUEUE, "FunctionName": "process:shop:handler"}, ("Handler", "RecycleAfter"), 1, 1_000_000_000),
+        (STREAM, ("ParallelizationFactor",), 1, 10),
+        (STREAM, ("MaximumRetryAttempts",), -1, 10_000),
+        (STREAM, ("TumblingWindowInSeconds",), 0, 900),
+    ],
+)
+def test_a_range(base: dict[str, Any], path: tuple[str, ...], least: int, most: int) -> None:
+    """CFG-3 to CFG-15, INV-3, STR-41: both ends are in it, for editors as well."""
+
+    def given(value: int) -> EventSourceMapping | Invalid:
+        inner: Any = value
+        for name in reversed(path):
+            inner = {name: inner}
+        return parse_mapping({**base, **inner})
+
+    for value in (least, most):
+        assert isinstance(given(value), EventSourceMapping), value
+    for value in (least - 1, most + 1):
+        refused = given(value)
+        assert isinstance(refused, Invalid), value
+        assert [problem.path for problem in refused.problems] == [path]
+    told: Any = FIELDS[path[0]].shape.schema
+    for name in path[1:]:
+        told = told["properties"][name]
+    assert (told["minimum"], told["maximum"]) == (least, most)
+
+
+def test_the_delays_of_failed_messages() -> None:
+    """SQS-9: SQS hides a message for 12 hours at most."""
+    for first, last, wrong in (
+        (0, 0, []),
+        (43_200, 43_200, []),
+        (0, 43_201, ["Max"]),
+        (-1, 5, ["Initial"]),
+        (6, 5, ["Initial"]),
+    ):
+        parsed = parse_mapping({**QUEUE, "Poller": {"RetryDelay": {"Initial": first, "Max": last}}})
+        problems = parsed.problems if isinstance(parsed, Invalid) else ()
+        assert [problem.path[-1] for problem in problems] == wrong
+
+
+def test_what_an_editor_is_told_of_lists_and_tags() -> None:
+    """CFG-16, CFG-22, CFG-24: as many, and as long, as the checks allow."""
+    told: Any = {name: field.shape.schema for name, field in FIELDS.items()}
+    assert told["FilterCriteria"]["properties"]["Filters"]["maxItems"] == 10
+    assert told["MetricsConfig"]["properties"]["Metrics"]["maxItems"] == 3
+    assert told["FunctionResponseTypes"]["maxItems"] == 1
+    tags = told["Tags"]
+    assert (tags["maxProperties"], tags["propertyNames"], tags["additionalProperties"]["maxLength"]) == (
+        *(50, {"maxLength": 128}, 256),
+    )
