@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from poller.core.filter import make_filter
 from poller.core.mapping import EventSourceMapping, SourceArn
-from poller.core.messages import Received
+from poller.core.messages import Received, ReceivedAgain
 from poller.core.model import Instant, Message, SourceKind
 from poller.core.payload import event_size, make_messages, queue_event, serialise
 from poller.metrics_stats import NO_GAUGES, MappingStats
 from poller.telemetry import Telemetry
 from tests.property.hostile import DEEPEST, MEGABYTE, ODD, costing_at_most, deep_text, objects, odd, one_odd_field
+from tests.unit.core.machine import Rig
 
 QUEUE = SourceArn("arn:aws:sqs:eu-west-1:123456789012:q", "aws", "eu-west-1", "123456789012", "q")
 FIFO = SourceArn("arn:aws:sqs:eu-west-1:123456789012:q.fifo", "aws", "eu-west-1", "123456789012", "q.fifo")
@@ -187,5 +188,8 @@ def test_what_a_receive_brings_is_counted_whatever_it_is() -> None:
     telemetry = Telemetry(stats)
     sent = [*ODD, *one_odd_field(WIRE), *({**WIRE, "Attributes": one} for one in one_odd_field(ATTRIBUTES))]
     telemetry.words[Received](Received(1, sent, 1_000), Instant(1.0, 1.0))
+    for command in Rig().bring(*sent):
+        if isinstance(command, ReceivedAgain):
+            telemetry.words[ReceivedAgain](command, Instant(1.0, 1.0))
     assert stats.polled_events == len(sent)
     assert 0 < stats.redelivered_events < len(sent)
