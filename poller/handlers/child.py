@@ -163,9 +163,13 @@ class Child:
     # --- its wires ---
 
     async def _listen(self) -> None:
-        transport, _ = await self._loop.connect_read_pipe(lambda: self._output, self._pipes.output)
+        transport, _ = await self._loop.connect_read_pipe(
+            lambda: self._output, self._pipes.lend(self._pipes.output)
+        )
         self._ends.append((self._output.ended, transport))
-        transport, _ = await self._loop.connect_read_pipe(lambda: self._answers, self._pipes.answers)
+        transport, _ = await self._loop.connect_read_pipe(
+            lambda: self._answers, self._pipes.lend(self._pipes.answers)
+        )
         self._ends.append((self._answers.ended, transport))
 
     async def _listens(self, beginning: bytes) -> bool:
@@ -181,7 +185,8 @@ class Child:
             pause = min(max(2 * pause, 0.001), 0.02)
         if self._reply.done():
             return self._reply.result() is None
-        return not self._heard and waiting(self._pipes.answers.fileno()) == 0
+        silent = self._answers.ended.is_set()  # what has closed its end says nothing any more
+        return not self._heard and (silent or waiting(self._pipes.answers) == 0)
 
     def _hear(self, data: bytes) -> None:
         if self._reply is None or self._reply.done():
@@ -244,8 +249,7 @@ class Child:
         for ended, transport in self._ends:
             transport.close()
             await ended.wait()
-        self._pipes.answers.close()
-        self._pipes.output.close()
+        self._pipes.close_not_lent()
         status = self._process.returncode
         self.ended.set_result(-signal.SIGKILL if status is None else status)
         if self._reply is not None and not self._reply.done():

@@ -3,6 +3,7 @@
 The lifeline is never written to. We hold its end, so it closes when we die, however we do.
 """
 
+import asyncio
 import contextlib
 import fcntl
 import os
@@ -20,6 +21,7 @@ class Pipes:
     """Our ends, and those of the child until it has them.
 
     `unread` is the end from which the child reads: we hold it too, to see how much of a request it has taken.
+    `answers` and `output` are to be lent to the event loop.
     """
 
     def __init__(self) -> None:
@@ -33,12 +35,26 @@ class Pipes:
                 return ends
 
             self.unread, self.requests = pipe()
-            answers, self.child_answers = pipe()
-            output, self.child_output = pipe()
+            self.answers, self.child_answers = pipe()
+            self.output, self.child_output = pipe()
             self.child_lifeline, self.lifeline = pipe()
             os.set_blocking(self.requests, False)
-            self.answers, self.output = FileIO(answers), FileIO(output)
+            self._not_lent = [self.answers, self.output]
             made.pop_all()
+
+    def lend(self, end: int) -> FileIO:
+        """For `connect_read_pipe` of the running event loop, which is the one to close it from now on, also when
+        that fails or is cancelled. asyncio closes the object; uvloop the descriptor, and then the object, too: by
+        then the number may be that of another thread's connection, so this object closes nothing there.
+        """
+        self._not_lent.remove(end)
+        by_object = isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop)
+        return FileIO(end, closefd=by_object)
+
+    def close_not_lent(self) -> None:
+        """What no event loop was given."""
+        while self._not_lent:
+            os.close(self._not_lent.pop())
 
     def tie(self, pid: int) -> None:
         """Called once the child has its ends. The kernel kills it and its whole process group as soon as the
@@ -56,8 +72,7 @@ class Pipes:
 
     def abandon(self) -> None:
         """Closes everything, for a child that never was."""
-        self.answers.close()
-        self.output.close()
+        self.close_not_lent()
         for end in (self.child_answers, self.child_output, self.child_lifeline):
             os.close(end)
         for end in (self.requests, self.unread, self.lifeline):

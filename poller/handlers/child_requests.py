@@ -16,6 +16,7 @@ class Requests:
     def __init__(self, requests: int, reading: int) -> None:
         self._end = requests
         self._reading = reading
+        self._open = [requests, reading]
         self._loop = asyncio.get_running_loop()
         self._unsent = memoryview(b"")
         self._asked = self._written = 0  # bytes of all requests, and those of them that the pipe took
@@ -44,13 +45,17 @@ class Requests:
         self._write()
 
     def close(self) -> None:
-        """The process finds the end of its input behind what it has not read yet."""
+        """The process finds the end of its input behind what it has not read yet.
+
+        Called again it goes on: a second Ctrl-C is an exception between any two steps. What is about to be closed
+        is forgotten first, because the number of what is closed may be another's already.
+        """
         if self._end >= 0:
             self._read_in_all = self._read()
             self._loop.remove_writer(self._end)
-            os.close(self._end)
-            os.close(self._reading)
             self._end = -1
+        while self._open:
+            os.close(self._open.pop(0))
 
     def _write(self) -> None:
         """As much as the pipe takes now, the rest when it has room again."""

@@ -20,8 +20,10 @@ import pytest
 from poller.errors import ConfigurationError, HandlerError
 from poller.handlers import child as module
 from poller.handlers.child import Child, Ended, OutOfTurn, TooLong
+from poller.handlers.child_pipes import Pipes
 from poller.telling import Teller
 from tests.unit.handlers.processes import alive, descriptors, known, until
+from tests.unit.runtime.rig import DEADLINE
 
 TELLER = Teller("orders", logging.getLogger("poller"))
 LIMIT = 100_000
@@ -345,3 +347,49 @@ def test_when_we_are_killed_a_program_that_does_not_listen_ends_too():
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_start_that_is_cancelled_at_any_point_ends_and_closes_everything_once(turns):
+    """Ctrl-C while the process is starting: uvloop closes by itself the descriptor that it was about to watch."""
+    task = asyncio.create_task(Child.start(["sleep", "600"], "exec:it", LIMIT, TELLER, apart=False))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    try:
+        async with asyncio.timeout(DEADLINE):
+            child = await task
+    except asyncio.CancelledError:
+        return
+    await child.end()
+
+
+async def test_a_second_ctrl_c_in_the_middle_of_closing_closes_nothing_twice(shell, monkeypatch):
+    """It is an exception between any two steps; the number of what is closed may be another's already."""
+    child = await shell("sleep 600")
+    close, closed = os.close, []
+
+    def interrupted(descriptor):
+        closed.append(descriptor)
+        close(descriptor)
+        if len(closed) == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "close", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            child.dismiss()
+    async with asyncio.timeout(DEADLINE):
+        await child.end()
+
+
+async def test_what_the_event_loop_closes_by_its_number_is_not_closed_through_its_object_too():
+    """uvloop does both, one after the other, and another thread may have been given the number in between."""
+    pipes = Pipes()
+    pipes.lend(pipes.answers).close()
+    if isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop):
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(pipes.answers)
+    else:
+        os.close(pipes.answers)  # it is still there
+    pipes.abandon()
