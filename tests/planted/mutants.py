@@ -4,7 +4,7 @@ FILE is the name of a file of the core, as `settle`; without any, those that dec
 are is in cosmic_mutations.py) runs against the file's own tests first; what they let pass, against all unit tests
 of the core that reach the file. Printed are the shares of each file and every mutant that survives; survivors.py
 has those that were judged to be no other behaviour. Ends with 1 if another one survives. What was found is kept in
-measured.txt, unless only a sample was tried.
+measured.txt, unless only a sample was tried; with --again what survived the last time is tried, and nothing else.
 """
 
 import argparse
@@ -31,6 +31,7 @@ CORE: Final = ROOT / "poller" / "core"
 TESTS: Final = ROOT / "tests" / "unit" / "core"
 HERE: Final = Path(__file__).parent
 HOME: Final = ROOT / ".servers" / "cosmic-ray"
+LEFT: Final = HOME / "survived"
 
 DECIDING: Final = (
     *("settle", "stream_settle", "checkpoint", "response", "lanes", "batcher", "tumbling", "shards"),
@@ -122,11 +123,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("files", nargs="*", metavar="FILE", help="of poller/core; those that decide most")
     parser.add_argument("--jobs", type=int, default=2, help="mutants at once")
     parser.add_argument("--sample", type=int, metavar="N", help="no more than N of a file, drawn by its name")
+    parser.add_argument("--again", action="store_true", help="only what survived the last time")
     chosen = parser.parse_args(arguments)
     install()
     load_libraries()
     started = time.monotonic()
-    counts = [measured(name.removesuffix(".py"), chosen.jobs, chosen.sample) for name in chosen.files or DECIDING]
+    names = [name.removesuffix(".py") for name in chosen.files or DECIDING]
+    counts = [measured(name, chosen.jobs, chosen.sample, again=chosen.again) for name in names]
     total = Count("all")
     for count in counts:
         for field in ("own", "others", "in_time", "unusable", "judged", "survived"):
@@ -137,12 +140,20 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if total.survived else 0
 
 
-def measured(name: str, jobs: int, sample: int | None) -> Count:
-    """The mutants of one file, or so many of them, tried."""
+def measured(name: str, jobs: int, sample: int | None, *, again: bool) -> Count:
+    """The mutants of one file, or so many of them, tried. `again`: of a file that has not changed since those that
+    survived; no test is taken away, so what was killed then is killed now.
+    """
     path = CORE / f"{name}.py"
     blob = table.blob(path)
     own = tests_of(name)
     all_of_them = mutants(path)
+    before, left = table.read().get(name), survived(name)
+    left_over = [mutant for mutant in all_of_them if (mutant.was, mutant.now) in left]
+    if again and before is not None and (before.blob, before.survived) == (blob, len(left_over)):
+        all_of_them = left_over
+    else:
+        before = None
     sampled = sample is not None and sample < len(all_of_them)
     if sampled:
         all_of_them = Random(name).sample(all_of_them, sample)
@@ -159,6 +170,7 @@ def measured(name: str, jobs: int, sample: int | None) -> Count:
                 count.unusable += 1
             case Outcome.SURVIVED:
                 suspects.append(mutant)
+    survivors = []
     unknown = [mutant for mutant in suspects if not judged(name, mutant)]
     count.judged = len(suspects) - len(unknown)
     others = [test for test in reaching(f"poller.core.{name}", TESTS) if test not in own]
@@ -167,13 +179,26 @@ def measured(name: str, jobs: int, sample: int | None) -> Count:
             count.others += 1
             print(f"only by others: {shown(name, mutant)}", flush=True)
         else:
-            count.survived += 1
+            survivors.append(mutant)
             print(f"SURVIVED: {shown(name, mutant)}", flush=True)
+    count.survived = len(survivors)
     print(count.told(), flush=True)
     if not sampled:
+        LEFT.mkdir(exist_ok=True)
+        kept = [(mutant.was, mutant.now) for mutant in survivors]
+        (LEFT / f"{name}.json").write_text(json.dumps(kept), encoding="utf-8")
         shares = {file: share for file, share in table.read().items() if (CORE / f"{file}.py").exists()}
-        table.write(shares | {name: table.Share(count.killed, count.judged, count.survived, blob)})
+        killed, known = (before.killed, before.judged) if before is not None else (0, 0)
+        share = table.Share(killed + count.killed, known + count.judged, count.survived, blob)
+        table.write(shares | {name: share})
     return count
+
+
+def survived(name: str) -> frozenset[tuple[str, str]]:
+    """What each mutant that survived the last time was and became, as far as it is known here."""
+    kept = LEFT / f"{name}.json"
+    pairs = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else []
+    return frozenset((was, now) for was, now in pairs)
 
 
 def judged(name: str, mutant: Mutant) -> bool:
