@@ -229,6 +229,77 @@ async def test_shards_are_told_one_by_one_by_keyboard(browser: Browser) -> None:
         nothing_else(tab, board.url)
 
 
+HIDE = """(() => {
+    if (asking) return null;
+    Object.defineProperty(document, "hidden", { configurable: true, get: () => true });
+    let timers = 0;
+    const real = window.setTimeout;
+    window.setTimeout = (...given) => { timers += 1; return real(...given); };
+    poll();  // as its timer does next
+    window.setTimeout = real;
+    return [asking, timers];
+})()"""
+SHOW = """(() => {
+    delete document.hidden;
+    document.dispatchEvent(new Event("visibilitychange"));
+    return asking;
+})()"""
+
+
+async def test_while_nobody_can_see_it_nothing_is_asked_and_then_at_once(browser: Browser) -> None:
+    """A page in each of a hundred forgotten tabs would ask a hundred times a second."""
+    board = Board()
+    board.queue("orders")
+    async with board.listening(), browser.tab() as tab:
+        await tab.open(board.url)
+        await shown(tab, 1)
+
+        assert await tab.until(HIDE) == [False, 0], "it asks, or will"
+        board.queue("payments")
+        assert await tab.evaluate(SHOW) is True
+        await shown(tab, 2)
+        await tab.until("!asking && timer")  # and it goes on
+
+
+async def test_a_screen_reader_has_a_name_for_everything_and_is_not_talked_to_all_the_time(
+    browser: Browser,
+) -> None:
+    """What can be used says of which mapping it is; signs have words; of numbers that change nothing is said."""
+    board = Board()
+    orders = board.queue("orders")
+    orders.last_problem = "access_denied: no"
+    board.stream("clicks", 20, 1)
+    board.stream("telemetry", 1_000, 3)
+    async with board.listening(), browser.tab() as tab:
+        await tab.open(board.url)
+        await shown(tab, 3)
+
+        labels = "[...document.querySelectorAll('{}')].map((one) => one.getAttribute('aria-label'))"
+        assert await tab.evaluate(labels.format(".act button")) == [
+            "Pause orders",
+            "Pause clicks",
+            "Pause telemetry",
+        ]
+        assert await tab.evaluate(labels.format(".shards:not([hidden]) .strip:not([hidden])")) == [
+            "Shards of clicks"
+        ]
+        each = ".shards:not([hidden]) button.plain:not([hidden])"
+        assert await tab.evaluate(labels.format(each)) == ["Show each shard of telemetry"]
+        await tab.evaluate(f"document.querySelector('{each}').click()")
+        assert await tab.evaluate(labels.format(each)) == ["Hide them, the shards of telemetry"]
+        assert await tab.evaluate(labels.format("#trouble .sign")) == ["Does not go on:"] * 3
+        live = "document.querySelectorAll('[aria-live], [role=status], [role=alert], [role=log]')"
+        assert await tab.evaluate(f"[...{live}].map((one) => one.id)") == ["say"]
+
+        orders.retried_events = 7
+        await tab.until("document.querySelector('tbody').innerText.includes('7')")
+        assert await text(tab, "#say") == ""
+        orders.last_problem = None
+        await tab.until(
+            "document.getElementById('say').textContent === '2 mappings in trouble: clicks, telemetry'"
+        )
+
+
 async def test_a_daemon_that_goes_away_is_told_and_what_was_known_stays(browser: Browser) -> None:
     board = Board()
     board.queue("orders")
@@ -289,6 +360,10 @@ async def test_where_a_token_is_wanted_the_page_asks_for_it(browser: Browser) ->
                 await tab.press("Enter")
                 if typed == "wrong":
                     await tab.until("document.getElementById('refused').textContent")
+                    assert await text(tab, "#say") == "That was not the token."
+                    assert (
+                        await tab.evaluate("document.activeElement.getAttribute('aria-describedby')") == "refused"
+                    )
             await shown(tab, 1)
 
             assert await tab.evaluate("document.getElementById('login').hidden")
