@@ -3,8 +3,9 @@
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -20,6 +21,21 @@ if TYPE_CHECKING:
 
 _mapping = click.argument("mapping", required=False)
 _queue = click.option("--queue", metavar="ARN", help="This queue, whatever it is the dead-letter queue of.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Redrive:
+    """What `redrive` was asked for, as click names and reads its arguments."""
+
+    mapping: str | None
+    path: Path
+    queue: str | None
+    to: str | None
+    patterns: tuple[str, ...]
+    most: int | None
+    rate: float | None
+    dry: bool
+    as_json: bool
 
 
 @click.group()
@@ -89,18 +105,7 @@ def show(identifier: str, mapping: str | None, path: Path, queue: str | None) ->
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="Messages a second, on average.")
 @click.option("--dry-run", "dry", is_flag=True, help="Only say how many would go.")
 @_as_json
-def redrive(
-    mapping: str | None,
-    path: Path,
-    queue: str | None,
-    to: str | None,
-    patterns: tuple[str, ...],
-    most: int | None,
-    rate: float | None,
-    *,
-    dry: bool,
-    as_json: bool,
-) -> None:
+def redrive(**asked: Any) -> None:
     """Send messages back to the queue of MAPPING, body, attributes and FIFO group as they were.
 
     Each is sent first and deleted after. When it ends in between, also by kill -9, a message is in both queues
@@ -113,7 +118,7 @@ def redrive(
 
     Exit code 0, or 1 when a message that should go could not.
     """
-    code = run_giving_back(_redrive(mapping, path, queue, to, patterns, most, rate, dry=dry, as_json=as_json))
+    code = run_giving_back(_redrive(_Redrive(**asked)))
     if code:
         raise SystemExit(code)
 
@@ -153,18 +158,7 @@ async def _find(identifier: str, name: str | None, path: Path, queue: str | None
     )
 
 
-async def _redrive(
-    name: str | None,
-    path: Path,
-    queue: str | None,
-    to: str | None,
-    patterns: tuple[str, ...],
-    most: int | None,
-    rate: float | None,
-    *,
-    dry: bool,
-    as_json: bool,
-) -> int:
+async def _redrive(asked: _Redrive) -> int:
     from poller.core.filter import make_filter
     from poller.core.model import SourceKind
     from poller.errors import ConfigurationError
@@ -175,36 +169,40 @@ async def _redrive(
     from poller.operate.redrive import Redrive, unseen
     from poller.operate.shown import progress, redriven_lines
 
-    if queue is None and name is None:
+    if asked.queue is None and asked.mapping is None:
         raise click.UsageError("Say of which mapping: poller dlq redrive MAPPING, or --queue ARN and --to ARN.")
-    if to is None and name is None:
+    if asked.to is None and asked.mapping is None:
         raise click.UsageError("--queue needs --to ARN, or the MAPPING whose queue they go to.")
-    async with _opened(name, path, queue) as (sources, (one, *_)):
+    async with _opened(asked.mapping, asked.path, asked.queue) as (sources, (one, *_)):
         assert isinstance(one, DeadLetterQueue), "of one that is named, what is wrong has been raised"
         wanted = None
-        if patterns:
-            wanted = make_filter(bare_mapping(one.arn.text, patterns, "--queue").filters, SourceKind.SQS)
-        target = _target(one, to)
-        if (why := refuse_to_peek(one.arn, one.facts)) and dry:
+        if asked.patterns:
+            wanted = make_filter(bare_mapping(one.arn.text, asked.patterns, "--queue").filters, SourceKind.SQS)
+        target = _target(one, asked.to)
+        if (why := refuse_to_peek(one.arn, one.facts)) and asked.dry:
             raise ConfigurationError(f"{why}: there is no dry run for it.")
         if why:
             tell(f"{why}: those that stay come one nearer to that.")
         sending, _ = await sources.queue_at(target)
-        source = None if to is not None else target.text
+        source = None if asked.to is not None else target.text
         console = Console(stderr=True)
         async with borrowing(one.queue, VISIBILITY, tell) as borrowed:
-            work = Redrive(borrowed, sending, arn=one.arn, wanted=wanted, source=source, dry=dry, rate=rate)
+            work = Redrive(
+                borrowed, sending, arn=one.arn, wanted=wanted, source=source, dry=asked.dry, rate=asked.rate
+            )
             try:
-                with progress(console, one.facts.visible if most is None else min(most, one.facts.visible)) as bar:
-                    async for counts in work.run(most):
+                with progress(
+                    console, one.facts.visible if asked.most is None else min(asked.most, one.facts.visible)
+                ) as bar:
+                    async for counts in work.run(asked.most):
                         bar(counts.looked_at)
             finally:  # also of one that was interrupted: what has been done is done
-                if as_json:
-                    click.echo(json.dumps(work.counts.to_json(dry=dry), indent=2))
+                if asked.as_json:
+                    click.echo(json.dumps(work.counts.to_json(dry=asked.dry), indent=2))
                 else:
-                    for line in redriven_lines(work.counts, target.text, dry=dry):
+                    for line in redriven_lines(work.counts, target.text, dry=asked.dry):
                         click.echo(line)
-        if most is None and (rest := unseen(work.counts, one.facts, one.arn)):
+        if asked.most is None and (rest := unseen(work.counts, one.facts, one.arn)):
             tell(rest)
         return 1 if work.counts.problems or work.counts.held_back else 0
 

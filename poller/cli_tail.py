@@ -1,7 +1,8 @@
 """`poller tail`: arguments in, lines and an exit code out. What is done is in poller/operate/."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -12,6 +13,19 @@ from poller.errors import ConfigurationError
 if TYPE_CHECKING:
     from poller.core.mapping import EventSourceMapping
     from poller.core.records import Record
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The arguments, as click names and reads them."""
+
+    source: str
+    path: Path
+    most: int | None
+    since: str | None
+    patterns: tuple[str, ...]
+    steal: bool
+    as_json: bool
 
 
 @click.command()
@@ -25,16 +39,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--steal", is_flag=True, help="Of a queue: receive messages and give them back.")
 @click.option("--json", "as_json", is_flag=True, help="Print records as a function gets them, one a line.")
-def tail(
-    source: str,
-    path: Path,
-    most: int | None,
-    since: str | None,
-    patterns: tuple[str, ...],
-    *,
-    steal: bool,
-    as_json: bool,
-) -> None:
+def tail(**asked: Any) -> None:
     """Show records as they come. SOURCE is a mapping's name or the ARN of a queue or stream.
 
     A stream is read beside everybody else, and nobody's position moves. The reads count against the shard's
@@ -46,53 +51,45 @@ def tail(
     there (10 unless said), each received once, and gives them back: meanwhile its consumers do not get them, and
     their receive counts stay one higher, which may be the one that sends them to the dead-letter queue.
     """
-    run_giving_back(_tail(source, path, most, since, patterns, steal=steal, as_json=as_json))
+    run_giving_back(_tail(_Asked(**asked)))
 
 
-async def _tail(
-    source: str,
-    path: Path,
-    most: int | None,
-    since: str | None,
-    patterns: tuple[str, ...],
-    *,
-    steal: bool,
-    as_json: bool,
-) -> None:
+async def _tail(asked: _Asked) -> None:
     from poller.clock import SystemClock
     from poller.core.model import SourceKind
     from poller.operate.places import bare_mapping, loaded, mapping_named
     from poller.operate.tail import Tail, event_record, line_of, parse_since
     from poller.sources import opened_sources
 
-    arn = source if source.startswith("arn:") else mapping_named(loaded(path), source).arn.text
-    mapping = bare_mapping(arn, patterns)
+    named = asked.source.startswith("arn:")
+    arn = asked.source if named else mapping_named(loaded(asked.path), asked.source).arn.text
+    mapping = bare_mapping(arn, asked.patterns)
     if mapping.source is SourceKind.SQS:
-        if not steal:
+        if not asked.steal:
             raise ConfigurationError(
                 f"{arn} is a queue, which cannot be looked at without receiving: that hides its messages from"
                 " their"
                 " consumers for a moment and raises their receive counts for good; --steal does it all the same."
             )
-        if since is not None:
+        if asked.since is not None:
             raise ConfigurationError("--since is for streams: a queue shows what it has.")
-        await _steal(mapping, path, most or 10, as_json=as_json)
+        await _steal(mapping, asked)
         return
-    if steal:
+    if asked.steal:
         raise ConfigurationError("--steal is for queues: nothing has to be taken from a stream to show it.")
-    start = None if since is None else parse_since(since, SystemClock().now().wall)
+    start = None if asked.since is None else parse_since(asked.since, SystemClock().now().wall)
 
     def show(shard_id: str, record: "Record") -> None:
-        if as_json:
+        if asked.as_json:
             click.echo(json_text(event_record(record, mapping, shard_id)))
         else:
             _show_line(line_of(record, mapping.source, shard_id))
 
-    async with opened_sources(settings_of(path)) as sources:
-        await Tail(sources.stream(mapping), mapping, show, tell, since=start, most=most).run()
+    async with opened_sources(settings_of(asked.path)) as sources:
+        await Tail(sources.stream(mapping), mapping, show, tell, since=start, most=asked.most).run()
 
 
-async def _steal(mapping: "EventSourceMapping", path: Path, most: int, *, as_json: bool) -> None:
+async def _steal(mapping: "EventSourceMapping", asked: _Asked) -> None:
     from poller.core.filter import make_filter
     from poller.operate.borrowed import borrowing
     from poller.operate.dlq import VISIBILITY, event_record, peek
@@ -100,15 +97,15 @@ async def _steal(mapping: "EventSourceMapping", path: Path, most: int, *, as_jso
     from poller.sources import opened_sources
 
     wanted = make_filter(mapping.filters, mapping.source)
-    async with opened_sources(settings_of(path)) as sources:
+    async with opened_sources(settings_of(asked.path)) as sources:
         queue, _ = await sources.queue_at(mapping.arn)
         async with borrowing(queue, VISIBILITY, tell) as borrowed:
-            async for wire in peek(borrowed, most):
+            async for wire in peek(borrowed, asked.most or 10):
                 record = event_record(wire, mapping.arn).record
                 if not wanted.passes_message(record):
                     continue
                 del record["receiptHandle"]  # it is good for nobody else
-                if as_json:
+                if asked.as_json:
                     click.echo(json_text(record))
                 else:
                     _show_line(message_line(record))
