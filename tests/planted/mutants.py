@@ -62,6 +62,9 @@ ALSO: Final = {
     "stream_guards": ("test_stream_consumer_saving.py",),
     "stream_held": ("test_stream_consumer_saving.py", "test_stream_consumer_reading.py"),
     "stream_intake": ("test_stream_consumer_filtering.py", "test_stream_consumer_reading.py"),
+    "wire_text": ("test_payload.py", "test_stream_payload.py"),
+    "records": ("test_leases.py", "test_stream_reading.py", "test_stream_consumer_saving.py"),
+    "model": ("test_queue_consumer_invoking.py", "test_response.py"),
     "stream_lane": ("test_stream_consumer_saving.py", "test_stream_consumer_failing.py"),
 }
 """What tests a file beside its own test_<name>*.py."""

@@ -105,4 +105,4 @@ def test_a_source_that_does_not_tell_is_not_behind_by_anything():
 def test_nothing_is_every_state_at_zero():
     assert dict(NO_STREAM_GAUGES.states) == dict.fromkeys(ShardState, 0)
     assert (NO_STREAM_GAUGES.limit, NO_STREAM_GAUGES.polling, NO_STREAM_GAUGES.behind) == (0, False, None)
-    assert NO_STREAM_GAUGES.iterator_age == 0.0
+    assert gauges({}).iterator_age == NO_STREAM_GAUGES.iterator_age == 0.0
