@@ -238,7 +238,7 @@ class StreamConsumer:
         reading, held = self._reading, self._held
         passing_over = reading.passing_over
         records = make_records(page.records, self._mapping, self._shard, held.next_offset)
-        reading.fetched(page, len(records), now)
+        reading.fetched(page, len(records))
         gap = reading.gap(records)
         if gap is not None:
             self._commands.append(gap)
@@ -300,7 +300,7 @@ class StreamConsumer:
         if self._mode is not STOPPING or self._under_way():
             self._save(now.mono)
         if self._mode in ACTIVE:
-            self._fetch(now.mono)
+            self._fetch(now)
         elif self._mode is STOPPING and not self._under_way() and self._saving.under_way is None:
             self._finish(lost=False)
 
@@ -331,16 +331,16 @@ class StreamConsumer:
 
     # --- reading ---
 
-    def _fetch(self, now: float) -> None:
+    def _fetch(self, now: Instant) -> None:
         due = self._reading.due
-        if due is None or now < due:
+        if due is None or now.mono < due:
             return
         self._budget_at = None
         if self._room():
             limit = self._reading.limit if self._budget.has_room else CAREFUL_LIMIT
             self._commands.append(self._reading.begin(now, limit))
         elif not self._budget.has_room:
-            self._budget_at = now + BUDGET_EVERY
+            self._budget_at = now.mono + BUDGET_EVERY
 
     def _fetch_due(self, read: float) -> float | None:
         """When the next read may go out, by its pace at `read`; None while only our own records are in its way."""

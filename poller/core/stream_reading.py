@@ -34,9 +34,10 @@ class Reading:
     """The reads of one shard, one at a time. `ended`: the last one saw the shard's end, and its `children`.
 
     `behind` is seconds behind the newest record, where the source tells. `tip_at` is the epoch second at which the
-    tip of the stream was last seen, `tips` how many reads in a row were there and brought nothing. `positioned`:
-    a read has succeeded, so that it is certain what comes first. `passing_over`: all that was read so far is older
-    than the start, and more of it may come, so that the start has to stay the position (STR-11).
+    read went out that last saw the tip of the stream: its answer says nothing of what came later and may have
+    been long on its way. `tips` is how many reads in a row were there and brought nothing. `positioned`: one has
+    succeeded, so that it is certain what comes first. `passing_over`: all that was read so far is older than the
+    start, and more of it may come, so that the start has to stay the position (STR-11).
     `limit` is how many records the next read may bring.
     """
 
@@ -55,6 +56,7 @@ class Reading:
         self.children: tuple[Shard, ...] = ()
         self.behind: float | None = None
         self.tip_at: float | None = None
+        self._asked_at = 0.0
         self.tips = 0
         self.positioned = False
 
@@ -70,13 +72,14 @@ class Reading:
         """What is beyond everything that was read."""
         return str((self._last or 0) + 1)
 
-    def begin(self, now: float, limit: int) -> Fetch:
+    def begin(self, now: Instant, limit: int) -> Fetch:
         """A read of at most `limit` records goes out."""
         self.under_way = True
-        self._pace.started(now)
+        self._asked_at = now.wall
+        self._pace.started(now.mono)
         return Fetch(self._iterator, self._at, limit, FETCH_DEADLINE)
 
-    def fetched(self, page: Page, count: int, now: Instant) -> None:
+    def fetched(self, page: Page, count: int) -> None:
         """A read came back, with so many records that can be used."""
         self.under_way = False
         self.positioned = True
@@ -89,7 +92,7 @@ class Reading:
         # an empty page may stand before more (STR-26), a full one mostly does, and DynamoDB does not tell
         at_tip = not page.behind and not full and (page.behind is not None or count == 0)
         if at_tip:
-            self.tip_at = now.wall
+            self.tip_at = self._asked_at
             self.passing_over = False
         self.tips = self.tips + 1 if at_tip and count == 0 else 0
         self._pace.ended(behind=not at_tip, size=page.size)

@@ -138,7 +138,7 @@ class SimHttp:
         heard = await self._reply(fate, answer, until)
         if operation == "ReceiveMessage":
             world.rules.heard(request, answer)
-        elif operation == "GetRecords":
+        elif operation == "GetRecords" and fate not in {Fate.TRUNCATED_BODY, Fate.MALFORMED}:
             world.rules.read(self._service, request, answer)
         return heard
 

@@ -129,6 +129,19 @@ def test_an_idle_window_closes_after_a_while() -> None:
     assert rig.runs == []
 
 
+def test_an_answer_that_was_long_on_its_way_does_not_close_a_window() -> None:
+    """TMB-7: it was given before the stragglers were due (the machine slept meanwhile); the next read tells."""
+    rig = windowed()
+    rig.at(50.0).bring(*wires(1, at=50.0))
+    rig.end(state({"n": 1}))
+    rig.until_read()
+    rig.at(1_000.0).bring()
+    assert rig.runs == []
+    rig.until_read()
+    rig.bring(*wires(2, at=90.0))
+    assert (rig.running, call_of(rig).state) == ([[2]], {"n": 1})
+
+
 def test_a_window_in_a_backlog_does_not_close_by_the_clock() -> None:
     """TMB-7: the next read may bring more of it."""
     rig = windowed()

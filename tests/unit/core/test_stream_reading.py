@@ -13,6 +13,7 @@ KINESIS, DYNAMODB = SourceKind.KINESIS, SourceKind.DYNAMODB
 PIN = wall(-100.0)
 LATEST = Position(PositionKind.LATEST, timestamp=PIN)
 AT_PIN = Position(PositionKind.AT_TIMESTAMP, timestamp=PIN)
+START = Instant(wall(0.0), 0.0)
 OTHERS = [
     SourceProblem.THROTTLED,
     SourceProblem.DENIED,
@@ -38,21 +39,21 @@ def read(
     at: float = 0.0,
 ) -> tuple[list[int], int]:
     """One read that goes out and comes back: the numbers that are new, and how many of these are too old."""
-    reading.begin(at, 10)
-    reading.fetched(page(iterator, behind), len(records), Instant(wall(at), at))
+    reading.begin(Instant(wall(at), at), 10)
+    reading.fetched(page(iterator, behind), len(records))
     new, older = reading.new(list(records))
     assert [one.offset for one in new] == list(range(new[0].offset, new[0].offset + len(new))) if new else True
     return numbers(tuple(new)), older
 
 
 def fail(reading: Reading, problem: SourceProblem, iterator: str | None = None) -> None:
-    order = reading.begin(0.0, 10)
+    order = reading.begin(START, 10)
     reading.failed(problem, iterator or order.iterator, 0.0)
 
 
 def asks(reading: Reading) -> tuple[str | None, Position]:
     """What the next read asks for."""
-    order = reading.begin(0.0, 10)
+    order = reading.begin(START, 10)
     reading.under_way = False
     return order.iterator, order.position
 
@@ -65,7 +66,7 @@ def asks(reading: Reading) -> tuple[str | None, Position]:
 def test_a_stored_position_is_where_it_begins(source: SourceKind, start: Position) -> None:
     """STR-14, STR-31, STR-10: whatever StartingPosition says."""
     reading = reading_of(start, source)
-    assert reading.begin(0.0, 10) == Fetch(None, start, 10, 10.0)
+    assert reading.begin(START, 10) == Fetch(None, start, 10, 10.0)
     assert not reading.passing_over
 
 
@@ -164,8 +165,8 @@ def test_what_was_read_before_is_not_read_again() -> None:
     """STR-1, STR-28: an iterator that brings the record that it begins after; by value, offsets without a gap."""
     reading = reading_of(after("99"))
     records = [record(n, offset=7 + place) for place, n in enumerate([98, 99, 100, 1000])]
-    reading.begin(0.0, 10)
-    reading.fetched(page(), 4, Instant(wall(0.0), 0.0))
+    reading.begin(START, 10)
+    reading.fetched(page(), 4)
     new, older = reading.new(records)
     assert [(one.sequence, one.offset) for one in new] == [("100", 7), ("1000", 8)]
     assert older == 0
@@ -216,8 +217,8 @@ def test_what_is_beyond_everything_read() -> None:
 def test_where_the_tip_is(behind: float | None, count: int, tip: bool) -> None:
     """STR-20, STR-26: an empty read may stand before more, a full one mostly does; DynamoDB does not tell."""
     reading = reading_of()
-    reading.begin(10.0, 10)
-    reading.fetched(page(behind=behind), count, Instant(wall(10.0), 10.0))
+    reading.begin(Instant(wall(10.0), 10.0), 10)
+    reading.fetched(page(behind=behind), count)
     assert reading.tip_at == (wall(10.0) if tip else None)
     assert reading.tips == int(tip and count == 0)
     assert reading.due == (11.0 if tip else 10.25)
@@ -241,9 +242,9 @@ def test_one_read_at_a_time_and_none_after_the_end() -> None:
     """STR-1, STR-4: a null iterator is the end, and names the children."""
     reading = reading_of()
     assert reading.due == 0.0
-    reading.begin(0.0, 10)
+    reading.begin(START, 10)
     assert reading.due is None
-    reading.fetched(page(iterator=None), 3, Instant(wall(0.0), 0.0))
+    reading.fetched(page(iterator=None), 3)
     assert (reading.ended, reading.children, reading.due) == (True, (CHILD,), None)
 
 
