@@ -225,8 +225,8 @@ STREAMS: Final[tuple[Bug, ...]] = (
         "fetch-after-a-drain",
         "API-8: a stopping shard goes on reading",
         "core/stream_consumer.py",
-        "        if self._mode in ACTIVE:\n            self._fetch(now.mono)",
-        "        if self._mode is not FINISHED:\n            self._fetch(now.mono)",
+        "        if self._mode in ACTIVE:\n            self._fetch(now)",
+        "        if self._mode is not FINISHED:\n            self._fetch(now)",
         _ENDING,
     ),
     Bug(
