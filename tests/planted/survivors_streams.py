@@ -177,6 +177,7 @@ JUDGED: Final[dict[tuple[str, str, str], str]] = {
     ("failed_batch", _LISTS, _LISTS.replace("<", "<=")): FIGURE,
     ("failed_batch", "break", "continue"): "what has no envelope has none the next time, either",
     ("failed_batch", _READER, _READER.replace("0", "-1")): "a text is read from its beginning either way",
+    ("replay", "if len(readers) > 1:", "if len(readers) != 1:"): "that there is none was said before",
 }
 
 LINES: Final[dict[tuple[str, str], str]] = {

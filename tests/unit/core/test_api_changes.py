@@ -61,6 +61,8 @@ def test_a_name_that_is_too_long_to_be_given_is_shortened() -> None:
     arn = f"arn:aws:dynamodb:eu-west-1:123456789012:table/{'t' * 255}/stream/2026-01-31T12:00:00.000"
     draft = made(STREAM, EventSourceArn=arn)
     assert draft.mapping.name == "t" * 119 + "-11111111"
+    longest = made(STREAM, EventSourceArn=arn.replace("t" * 255, "t" * 128))
+    assert longest.mapping.name == "t" * 128
     assert updated(draft, BatchSize=7).mapping.name == draft.mapping.name
 
 
@@ -170,7 +172,16 @@ def test_what_an_update_cannot_change_may_only_be_repeated(name: str, other: Any
     """CFG-1, CFG-7, CFG-24."""
     old = made(STREAM, Tags={"a": "b"})
     assert updated(old, **{name: old.fields[name]}) == old
-    assert refusal(redrafted(old, {name: other}))[0] == "ValidationException"
+    code, _, message = refusal(redrafted(old, {name: other}))
+    advice = "use TagResource" if name == "Tags" else "delete the mapping and create another"
+    assert (code, message) == ("ValidationException", f"{name} cannot be changed by an update: {advice}.")
+
+
+def test_what_stands_behind_other_fields_can_be_changed() -> None:
+    """CFG-55: by its name, wherever it comes, and whatever is left alone before it."""
+    old = made(STREAM, Tags={"a": "b"})
+    assert updated(old, TumblingWindowInSeconds=30).mapping != old.mapping
+    assert updated(old, Enabled=None, BatchSize=7).mapping.batch_size == 7
 
 
 def test_rules_across_fields_hold_for_what_an_update_leaves() -> None:

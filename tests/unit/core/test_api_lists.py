@@ -39,6 +39,7 @@ def test_a_page_has_at_most_a_hundred() -> None:
     assert pages(many) == pages(many, MaxItems="10000") == everything
     assert [len(part) for part in pages(many, MaxItems="99")] == [99, 99, 52]
     assert pages(many[:100]) == [list(range(150, 250))]
+    assert pages(many[:3], MaxItems="1") == [[247], [248], [249]]
     assert pages([]) == [[]]
 
 
@@ -76,6 +77,12 @@ def test_filters_are_exact() -> None:
     ("query", "code"),
     [
         ({"MaxItems": "0"}, "ValidationException"),
+        ({"MaxItems": "9" * 9}, "ValidationException"),
+        ({"MaxItems": "9" * 10}, "SerializationException"),
+        (
+            {"Marker": base64.urlsafe_b64encode(mapping(1).uuid.encode()).decode() + "!"},
+            "InvalidParameterValueException",
+        ),
         ({"MaxItems": "10001"}, "ValidationException"),
         ({"MaxItems": "-1"}, "SerializationException"),
         ({"MaxItems": "9" * 5000}, "SerializationException"),
@@ -91,6 +98,16 @@ def test_a_wrong_query_is_refused(query: dict[str, str], code: str) -> None:
     assert isinstance(answer, Refused)
     assert (answer.code, answer.status) == (code, 400)
     answer.message.encode()
+
+
+@pytest.mark.parametrize(
+    ("most", "limit"), [("0", "greater than or equal to 1"), ("10001", "less than or equal to 10000")]
+)
+def test_a_wrong_number_is_told_with_the_limit_that_it_breaks(most: str, limit: str) -> None:
+    """API-13, CFG-33."""
+    answer = page({"MaxItems": most}, [])
+    assert isinstance(answer, Refused)
+    assert answer.message.endswith(f"Member must have value {limit}")
 
 
 def test_a_renamed_mapping_is_where_it_was() -> None:

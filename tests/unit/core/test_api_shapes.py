@@ -95,6 +95,7 @@ def test_filters_under_a_key_are_left_out_of_lists(listed: bool, there: bool) ->
     filters = {"Filters": [{"Pattern": '{"body": ["x"]}'}]}
     assert ("FilterCriteria" in told(QUEUE, listed=listed, FilterCriteria=filters, KMSKeyArn=KEY)) is there
     assert "FilterCriteria" in told(QUEUE, listed=listed, FilterCriteria=filters)
+    assert "FilterCriteria" in told(QUEUE, FilterCriteria=filters, KMSKeyArn=KEY)
 
 
 def test_the_arn_has_the_account_of_the_settings() -> None:

@@ -31,6 +31,17 @@ def test_a_mapping_without_a_successful_poll_is_stuck_and_tells_the_last_problem
     assert reason == "no successful ReceiveMessage for 47 s: unreachable: connection refused"
 
 
+def test_a_source_may_be_silent_for_three_quarters_of_a_minute():
+    """SQS-1: two long polls, and a little for the way."""
+    assert stuck(HEALTHY, 145.0) is None
+    assert stuck(HEALTHY, 145.1) is not None
+
+
+def test_what_is_within_its_time_is_not_stuck():
+    assert stuck(replace(HEALTHY, polling=False, invoking_since=100.0), 101.0) is None
+    assert stuck(replace(HEALTHY, polling=False, silent=("shardId-1", 100.0)), 101.0) is None
+
+
 def test_a_silent_source_is_told_too():
     assert stuck(HEALTHY, 146.0) == "no successful ReceiveMessage for 46 s: no answer and no error"
 

@@ -40,6 +40,8 @@ def test_what_is_new_starts_and_what_is_gone_stops() -> None:
     changes = find_changes([a, b], [b, c])
     assert changes.stop == (a,)
     assert changes.start == (c,)
+    assert find_changes([a, b], [a])
+    assert find_changes([a], [a, b])
 
 
 def test_a_stream_whose_function_changes_is_the_same_mapping_with_the_same_positions() -> None:

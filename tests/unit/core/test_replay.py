@@ -161,6 +161,10 @@ def test_the_mapping_is_that_of_the_stream_and_of_several_that_of_the_function()
     assert "it names no function" in str(choose_mapping([two], replace(failed(), function_arn=""), None))
     around = [mapping(name, EventSourceArn=STREAM.replace("clicks", name)) for name in ("alike", "zeal")]
     assert choose_mapping([*around, one], failed(), None) is one
+    assert "no mapping reads its stream" in str(choose_mapping(around, failed(), None))
+    assert choose_mapping([one, mapping("cliques")], other_name, "clicks") is one
+    twins = [mapping(), replace(mapping("twin"), function_arn=mapping().function_arn)]
+    assert "--mapping: clicks, twin" in str(choose_mapping(twins, failed(), None))
     neighbours = [mapping(name) for name in ("able", "zoo")]
     assert choose_mapping([*neighbours, one], failed(), None) is one
     assert choose_mapping([one, two], other_name, "other") is two

@@ -135,6 +135,41 @@ def test_a_clock_may_be_five_minutes_off_and_no_more(off):
 
 
 @pytest.mark.parametrize(
+    ("now", "message"),
+    [
+        (
+            WHEN + 301,
+            "Signature expired: 20231114T221320Z is now earlier than 20231114T221321Z (20231114T221821Z - 5 min.)",
+        ),
+        (
+            WHEN - 301,
+            "Signature not yet current: 20231114T221320Z is still later than 20231114T221319Z (20231114T220819Z",
+        ),
+    ],
+)
+def test_a_clock_that_is_off_is_told_by_how_much(now, message):
+    assert check(signed(), now - 1 if now > WHEN else now + 1) is None
+    assert check(signed(), now).message.startswith(message)
+
+
+def test_a_header_that_need_not_be_signed_may_be_added_on_the_way():
+    assert check(with_header(signed(), "User-Agent", "a proxy")) is None
+    assert check(with_header(signed(), "Via", "1.1 proxy")) is None
+
+
+def test_no_part_of_the_signature_is_there_twice():
+    request = signed()
+    for part in ("Signature=00, Signature=", "SignedHeaders=host, Signature="):
+        twice = authorization(request).replace("Signature=", part)
+        assert code(with_header(request, "Authorization", twice)) == "IncompleteSignatureException"
+
+
+def test_the_first_part_that_is_missing_is_told():
+    answer = check(with_header(signed(), "Authorization", "AWS4-HMAC-SHA256 Signature=0"))
+    assert answer.message == "Authorization header requires 'Credential' parameter."
+
+
+@pytest.mark.parametrize(
     ("header", "expected"),
     [
         (None, "MissingAuthenticationTokenException"),

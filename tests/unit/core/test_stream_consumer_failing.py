@@ -643,6 +643,7 @@ def test_what_is_told_of_each_invocation() -> None:
     batch = rig.runs[0].batch
     rig.end()
     assert rig.one(Settled) == Settled(batch, InvocationOutcome.SUCCESS, 2, 0, "")
+    assert rig.one(Settled).bisected is False
 
 
 def test_a_shard_that_ends_with_a_failing_batch() -> None:

@@ -47,6 +47,9 @@ def test_the_forms_are_those_of_the_standards() -> None:
         (f"00-{TRACE}-{SPAN}-01", True),
         (f"00-{TRACE}-{SPAN}-00", False),
         (f"00-{TRACE}-{SPAN}-03", True),  # flags that are not known
+        (f"00-{TRACE}-{SPAN}-10", False),
+        (f"00-{TRACE}-{SPAN}-ff", True),
+        (f"00-{TRACE}-{SPAN}-fe", False),
         (f"cc-{TRACE}-{SPAN}-01", True),  # a version to come
         (f"cc-{TRACE}-{SPAN}-01-what-the-future-will-be-like", True),
     ],
@@ -97,6 +100,11 @@ def test_what_is_no_traceparent_is_no_context(header: object) -> None:
         (",".join(f"k{number}=1" for number in range(32)), ",".join(f"k{number}=1" for number in range(32))),
         (",".join(f"k{number}=1" for number in range(33)), ""),
         ("a=" + "x" * LONGEST, ""),
+        (
+            ",".join(f"k{number}={'v' * 250}" for number in range(32)),
+            ",".join(f"k{number}={'v' * 250}" for number in range(32)),
+        ),
+        (",".join(f"k{number}={'v' * 256}" for number in range(32)), ""),
     ],
 )
 def test_a_bad_tracestate_costs_nothing_but_itself(state: object, kept: str) -> None:

@@ -19,6 +19,8 @@ def test_the_rate_is_that_of_the_last_ten_seconds():
 
     assert trend.out_per_second(Totals(100.0, done=500)) == 50.0
     assert trend.out_per_second(Totals(101.0, done=600)) == pytest.approx(600 / 11)
+    steady = noted(100.0, lambda at: Totals(at, done=int(at) * 50))
+    assert steady.out_per_second(Totals(100.0, done=5_000)) == 50.0
 
 
 def test_at_the_beginning_the_rate_is_that_since_then():
@@ -26,6 +28,12 @@ def test_at_the_beginning_the_rate_is_that_since_then():
 
     assert trend.out_per_second(Totals(7.5, done=3)) == 3.0, "of half a second nobody makes twice as much"
     assert trend.out_per_second(Totals(11.0, done=20)) == 5.0
+    trend.note(Totals(9.0, done=18))
+    assert trend.out_per_second(Totals(11.0, done=20)) == 5.0
+
+
+def test_nothing_has_been_counted_at_first():
+    assert Totals(7.0) == Totals(7.0, done=0, invoked=0, failed=0, ages=0.0, aged=0)
 
 
 def test_the_age_is_the_mean_of_what_was_dispatched_lately():
@@ -33,6 +41,10 @@ def test_the_age_is_the_mean_of_what_was_dispatched_lately():
 
     assert trend.age(Totals(60.0, ages=9_000.0, aged=3)) == 0.0, "nothing was dispatched"
     assert trend.age(Totals(60.0, ages=9_030.0, aged=13)) == 3.0
+    assert trend.age(Totals(60.0, ages=9_000.5, aged=4)) == 0.5
+    assert trend.age(Totals(60.0, ages=8_999.5, aged=4)) == 0.0, "a clock that is ahead"
+    trend = noted(60.0, lambda at: Totals(at, ages=10.0 if at >= 55 else 0.0, aged=10 if at >= 55 else 0))
+    assert trend.age(Totals(60.0, ages=60.0, aged=20)) == 3.0
 
 
 def test_failures_are_told_over_a_minute():
@@ -58,6 +70,7 @@ def test_counting_that_begins_again_is_no_work_undone():
     trend = noted(30.0, lambda at: Totals(at, done=1_000))
     trend.begin_again(Totals(30.0))
 
+    assert trend.out_per_second(Totals(35.0, done=10)) == 2.0
     assert trend.out_per_second(Totals(40.0, done=20)) == 2.0
 
 
@@ -67,6 +80,7 @@ def test_points_of_the_lag_are_ten_seconds_apart_and_the_oldest_are_forgotten():
         assert trend.lag_due(at)
         trend.note_lag(at, at)
         assert not trend.lag_due(at + LAG_EVERY - 0.1)
+        assert trend.lag_due(at + LAG_EVERY + 0.1)
         at += LAG_EVERY
     trend.note_lag(-1.0, at)
 

@@ -27,6 +27,23 @@ def of(**facts):
 def test_what_is_well_is_no_trouble():
     assert find_trouble(WELL) is None
     assert of(failing=0.049, lag=299.9) is None, "a few failures are retried"
+    assert (of(failing=0.05), of(lag=300.0)) == (
+        Trouble(Level.WARN, "5% failed in the last minute: E: no"),
+        Trouble(Level.WARN, "5 min behind"),
+    )
+    plain = TroubleFacts(MappingState.ENABLED, False, None, None, 0.0, "", 0.0)
+    assert (plain.shards, plain.blocked, plain.blocked_for) == (0, 0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(119, "119 s"), (120, "2 min"), (6_000, "100 min"), (7_199, "120 min"), (7_200, "2.0 h"), (9_000, "2.5 h")],
+)
+def test_spans_are_told_in_the_unit_that_says_most(seconds, told):
+    assert (
+        of(blocked=2, blocked_for=seconds).reason
+        == f"2 of 8 shards stand still behind a failing batch, for {told}: E: no"
+    )
 
 
 def test_what_goes_worst_is_told_first():
