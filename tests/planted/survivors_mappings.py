@@ -7,6 +7,9 @@ _MINIMUM = 'minimum = whole_in(provisioned, "MinimumPollers", 2)'
 _MAXIMUM = 'maximum = whole_in(provisioned, "MaximumPollers", 200)'
 _SIZE = 'size = whole_in(fields, "BatchSize", 10)'
 _NO_MISTAKE = "without the field there is no mistake, with either figure"
+_TUMBLING = 'if whole_in(fields, "TumblingWindowInSeconds", 0) <= 0:'
+_LANES = 'if whole_in(fields, "ParallelizationFactor", 1) > 1:'
+_MICROS = 'micros = int((match[7] or "0").ljust(6, "0")[:6])'
 
 JUDGED: Final[dict[tuple[str, str, str], str]] = {
     (
@@ -22,6 +25,11 @@ JUDGED: Final[dict[tuple[str, str, str], str]] = {
     ("mapping_rules", _MINIMUM, _MINIMUM.replace("2)", "1)")): _NO_MISTAKE,
     ("mapping_rules", _MAXIMUM, _MAXIMUM.replace("200", "201")): _NO_MISTAKE,
     ("mapping_rules", _SIZE, _SIZE.replace("10", "9")): _NO_MISTAKE,
+    ("mapping_streams", _TUMBLING, _TUMBLING.replace("<=", "==")): _REFUSED,
+    ("mapping_streams", _TUMBLING, _TUMBLING.replace(", 0)", ", -1)")): _NO_MISTAKE,
+    ("mapping_streams", _LANES, _LANES.replace("> 1", "!= 1")): _REFUSED,
+    ("mapping_streams", _LANES, _LANES.replace(", 1)", ", 0)")): _NO_MISTAKE,
+    ("mapping_streams", _MICROS, _MICROS.replace("(6", "( 7")): "six of them are taken",
 }
 
 LINES: Final[dict[tuple[str, str], str]] = {}

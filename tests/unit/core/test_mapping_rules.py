@@ -6,6 +6,7 @@ import pytest
 
 from poller.core.mapping import EventSourceMapping, Invalid, parse_mapping
 from poller.core.mapping_rules import FIELDS
+from poller.core.mapping_streams import epoch_seconds
 
 QUEUE = {"EventSourceArn": "arn:aws:sqs:eu-west-1:123456789012:orders", "FunctionName": "python:shop:handler"}
 FIFO = {**QUEUE, "EventSourceArn": "arn:aws:sqs:eu-west-1:123456789012:orders.fifo"}
@@ -135,3 +136,51 @@ def test_what_an_editor_is_told_of_lists_and_tags() -> None:
     assert (tags["maxProperties"], tags["propertyNames"], tags["additionalProperties"]["maxLength"]) == (
         *(50, {"maxLength": 128}, 256),
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        (0, 0.0),
+        (253_402_300_799, 253_402_300_799.0),
+        (253_402_300_800, "253402300800 looks like milliseconds"),
+        (253_402_300_799_000, "253402300799000 looks like milliseconds"),
+        (253_402_300_799_001, "253402300799001 is no time since 1970"),
+        (-1, "-1 is no time since 1970"),
+        ("1970-01-01T00:00:00Z", 0.0),
+        ("1970-01-01T00:00:00.000001Z", 0.000001),
+        ("1969-12-31T23:59:59Z", "'1969-12-31T23:59:59Z' is no time since 1970"),
+        ("2026-01-01T00:00:00.5Z", 1_767_225_600.5),
+    ],
+)
+def test_a_time_to_begin_at(value: object, read: float | str) -> None:
+    """CFG-8: from 1970 to the end of 9999, both included; what is beyond is taken for what it mostly is."""
+    assert epoch_seconds(value) == read
+
+
+def test_what_an_editor_is_told_of_times_and_ages() -> None:
+    """CFG-8, CFG-11: the ends that the checks have."""
+    time: Any = FIELDS["StartingPositionTimestamp"].shape.schema
+    age: Any = FIELDS["MaximumRecordAgeInSeconds"].shape.schema
+    assert (time["minimum"], time["maximum"]) == (0, 253_402_300_799)
+    assert age["anyOf"] == [{"const": -1}, {"minimum": 60}]
+    assert (age["minimum"], age["maximum"]) == (-1, 604_800)
+
+
+@pytest.mark.parametrize(
+    ("age", "allowed"), [(-1, True), (0, False), (59, False), (60, True), (604_800, True), (604_801, False)]
+)
+def test_the_age_of_records(age: int, allowed: bool) -> None:
+    """CFG-11, CFG-48: for ever, or a minute to a week."""
+    parsed = parse_mapping({**STREAM, "MaximumRecordAgeInSeconds": age})
+    assert isinstance(parsed, EventSourceMapping) is allowed
+
+
+@pytest.mark.parametrize(("length", "words"), [(350, "arn:aws:sqs"), (351, "350")])
+def test_the_length_of_a_destination(length: int, words: str) -> None:
+    """CFG-9: what is too long is told as that, and as nothing else."""
+    parsed = parse_mapping({**STREAM, "DestinationConfig": {"OnFailure": {"Destination": "x" * length}}})
+    assert isinstance(parsed, Invalid)
+    (problem,) = parsed.problems
+    assert words in problem.message + problem.detail
+    assert ("less than or equal to 350" in problem.message) is (length > 350)
