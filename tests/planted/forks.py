@@ -46,10 +46,15 @@ class Nest:
         self._root = root
 
     def tried(
-        self, mutants: Sequence[tuple[T, str]], tests: Sequence[str], jobs: int
+        self, mutants: Sequence[tuple[T, str]], tests: Sequence[str], jobs: int, *, warm: bool = True
     ) -> Iterator[tuple[T, Outcome]]:
-        """Each mutant (what it is known by, and its source) with its outcome. The unchanged module must pass."""
+        """Each mutant (what it is known by, and its source) with its outcome. The unchanged module must pass.
+        `warm` is whether those that change functions only may be tried without loading anything anew.
+        """
         if not mutants:
+            return
+        if not warm:
+            yield from self._anew(mutants, tests, jobs)
             return
         others = []
         for number, status in self._warm([source for _, source in mutants], tests, jobs):

@@ -69,6 +69,9 @@ ALSO: Final = {
 }
 """What tests a file beside its own test_<name>*.py."""
 
+AT_IMPORT: Final = frozenset({"mapping_schema", "mapping_shapes"})
+"""What others make of these while they are imported stays as it is, unless they are imported anew."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
@@ -163,7 +166,8 @@ def measured(name: str, jobs: int, sample: int | None, *, again: bool) -> Count:
     count = Count(name)
     suspects = []
     nest = Nest(f"poller.core.{name}", path, ROOT)
-    for mutant, outcome in nest.tried([(one, one.source) for one in all_of_them], own, jobs):
+    warm = name not in AT_IMPORT
+    for mutant, outcome in nest.tried([(one, one.source) for one in all_of_them], own, jobs, warm=warm):
         match outcome:
             case Outcome.KILLED:
                 count.own += 1
@@ -177,7 +181,7 @@ def measured(name: str, jobs: int, sample: int | None, *, again: bool) -> Count:
     unknown = [mutant for mutant in suspects if not judged(name, mutant)]
     count.judged = len(suspects) - len(unknown)
     others = [test for test in reaching(f"poller.core.{name}", TESTS) if test not in own]
-    for mutant, outcome in nest.tried([(one, one.source) for one in unknown], others or own, jobs):
+    for mutant, outcome in nest.tried([(one, one.source) for one in unknown], others or own, jobs, warm=warm):
         if outcome is not Outcome.SURVIVED:
             count.others += 1
             print(f"only by others: {shown(name, mutant)}", flush=True)

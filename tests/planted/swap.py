@@ -10,7 +10,9 @@ Swap = tuple[FunctionType, CodeType]
 
 
 def swaps(module: ModuleType, before: str, after: str, path: str) -> list[Swap] | None:
-    """The functions and their new code; None where something else differs too, as a constant or a default."""
+    """The functions and their new code; None where something else differs too, as a constant, a default, or a
+    function that one of them makes.
+    """
     try:
         changed = _changed(compile(before, path, "exec"), compile(after, path, "exec"))
     except (SyntaxError, ValueError):
@@ -32,6 +34,8 @@ def _changed(old: CodeType, new: CodeType) -> list[tuple[CodeType, CodeType]] | 
             if type(was) is not type(now) or was != now:
                 return None
         elif was != now and was.co_flags & inspect.CO_OPTIMIZED:
+            if _inner(was) != _inner(now):
+                return None  # those that it has made and given away go on as they were
             changed.append((was, now))
         elif was != now:
             inner = _changed(was, now)
@@ -39,6 +43,12 @@ def _changed(old: CodeType, new: CodeType) -> list[tuple[CodeType, CodeType]] | 
                 return None
             changed += inner
     return changed
+
+
+def _inner(code: CodeType) -> list[CodeType]:
+    """The functions and lambdas that a function makes; comprehensions are gone when it ends."""
+    inner = [one for one in code.co_consts if isinstance(one, CodeType)]
+    return [one for one in inner if one.co_name == "<lambda>" or not one.co_name.startswith("<")]
 
 
 def _function(module: ModuleType, code: CodeType) -> FunctionType | None:

@@ -21,7 +21,7 @@ AWS = "1 validation error detected: Value '0' at 'timeout' failed to satisfy con
     ],
 )
 def test_each_code_has_its_status(code: str, status: int) -> None:
-    """API-5, API-6, CFG-34: clients act on the number."""
+    """API-5, API-6, CFG-51: clients act on the number."""
     assert refused(code, "text") == Refused(code, status, "text")
 
 
@@ -48,12 +48,12 @@ def test_what_is_not_there_and_what_is_busy() -> None:
     ],
 )
 def test_the_text_is_that_of_the_service_where_it_has_one(problem: FieldProblem, message: str) -> None:
-    """CFG-33, CFG-36: programs look for it."""
+    """CFG-33, CFG-36, CFG-39: programs look for it."""
     assert refused_fields((problem,)).message == message
 
 
 def test_what_cannot_be_read_is_told_first() -> None:
-    """CFG-33: then what is out of range, and then what does not fit."""
+    """Then what is out of range, and then what does not fit."""
     problems = [
         FieldProblem(("A",), "InvalidParameterValueException", "third", ""),
         FieldProblem(("B",), "ValidationException", "second", ""),

@@ -104,7 +104,7 @@ def test_a_wrong_query_is_refused(query: dict[str, str], code: str) -> None:
     ("most", "limit"), [("0", "greater than or equal to 1"), ("10001", "less than or equal to 10000")]
 )
 def test_a_wrong_number_is_told_with_the_limit_that_it_breaks(most: str, limit: str) -> None:
-    """API-13, CFG-33."""
+    """API-13."""
     answer = page({"MaxItems": most}, [])
     assert isinstance(answer, Refused)
     assert answer.message.endswith(f"Member must have value {limit}")

@@ -38,7 +38,7 @@ def pollers(least: int, most: int) -> dict[str, Any]:
     ],
 )
 def test_what_is_allowed(base: dict[str, Any], given: dict[str, Any]) -> None:
-    """CFG-4, CFG-22, CFG-24, CFG-32, CFG-47, SQS-7: up to the limit itself."""
+    """CFG-4, CFG-5, CFG-18, CFG-19, CFG-22, CFG-24, CFG-30: up to the limit itself."""
     assert isinstance(parse_mapping({**base, **given}), EventSourceMapping)
 
 
@@ -67,7 +67,7 @@ def test_what_is_allowed(base: dict[str, Any], given: dict[str, Any]) -> None:
     ],
 )
 def test_what_is_refused(base: dict[str, Any], given: dict[str, Any], path: tuple[str, ...], words: str) -> None:
-    """CFG-4, CFG-22, CFG-24, CFG-32, CFG-47, SQS-7: one problem for each mistake, at its place."""
+    """CFG-4, CFG-5, CFG-18, CFG-22, CFG-24, CFG-30, CFG-32: one problem for each mistake, at its place."""
     parsed = parse_mapping({**base, **given})
     assert isinstance(parsed, Invalid)
     (problem,) = parsed.problems
@@ -92,7 +92,7 @@ def test_what_is_refused(base: dict[str, Any], given: dict[str, Any], path: tupl
     ],
 )
 def test_a_range(base: dict[str, Any], path: tuple[str, ...], least: int, most: int) -> None:
-    """CFG-3 to CFG-15, INV-3, STR-41: both ends are in it, for editors as well."""
+    """CFG-4, CFG-5, CFG-6, CFG-13, CFG-14, CFG-17, CFG-18, CFG-19, INV-3: both ends are in it, for editors too."""
 
     def given(value: int) -> EventSourceMapping | Invalid:
         inner: Any = value
@@ -127,7 +127,7 @@ def test_the_delays_of_failed_messages() -> None:
 
 
 def test_what_an_editor_is_told_of_lists_and_tags() -> None:
-    """CFG-16, CFG-22, CFG-24: as many, and as long, as the checks allow."""
+    """CFG-15, CFG-16, CFG-22, CFG-24: as many, and as long, as the checks allow."""
     told: Any = {name: field.shape.schema for name, field in FIELDS.items()}
     assert told["FilterCriteria"]["properties"]["Filters"]["maxItems"] == 10
     assert told["MetricsConfig"]["properties"]["Metrics"]["maxItems"] == 3
