@@ -22,6 +22,10 @@ _LONGEST = "if len(value) > 10_000:"
 _CONSUMER = 'if service == "kinesis" and _CONSUMER.fullmatch(parts[5]):'
 _QUEUE_OR_TOPIC = 'what, pattern = ("queue", _QUEUE) if service == "sqs" else ("topic", _TOPIC)'
 _SERVICE = 'service = parts[2] if len(parts) > 2 else ""'
+_SIMILAR = "similar = difflib.get_close_matches(name[:_SHOWN].casefold(), folded, n=1)"
+_MEANT = """\
+advice = f"did you mean {folded[similar[0]]}?" if similar else f"known here: {', '.join(sorted(known))}."\
+"""
 
 JUDGED: Final[dict[tuple[str, str, str], str]] = {
     (
@@ -37,6 +41,8 @@ JUDGED: Final[dict[tuple[str, str, str], str]] = {
     ("mapping_rules", _MINIMUM, _MINIMUM.replace("2)", "1)")): _NO_MISTAKE,
     ("mapping_rules", _MAXIMUM, _MAXIMUM.replace("200", "201")): _NO_MISTAKE,
     ("mapping_rules", _SIZE, _SIZE.replace("10", "9")): _NO_MISTAKE,
+    ("mapping_shapes", _SIMILAR, _SIMILAR.replace("n=1", "n= 2")): "the nearest comes first",
+    ("mapping_shapes", _MEANT, _MEANT.replace("[0]", "[ -1]")): "there is one",
     ("mapping_rules", _NO_WINDOW, _NO_WINDOW.replace("10_000", "10001")): _PASSED_OVER,
     ("mapping_rules", _FIFO_SIZE, _FIFO_SIZE.replace("10_000", "10001")): _PASSED_OVER,
     ("mapping_rules", _FIFO_WINDOW, _FIFO_WINDOW.replace("300", "301")): _PASSED_OVER,
@@ -54,6 +60,11 @@ JUDGED: Final[dict[tuple[str, str, str], str]] = {
         'if kind == "table" and not slash:',
         'if kind >= "table" and not slash:',
     ): _IN_WORDS,
+    (
+        "mapping_streams",
+        "if _LATEST_TIME < value <= _LATEST_TIME * 1_000:",
+        "if _LATEST_TIME <= value <= _LATEST_TIME * 1_000:",
+    ): "the latest time itself is taken before",
     ("mapping_streams", _TUMBLING, _TUMBLING.replace("<=", "==")): _REFUSED,
     ("mapping_streams", _TUMBLING, _TUMBLING.replace(", 0)", ", -1)")): _NO_MISTAKE,
     ("mapping_streams", _LANES, _LANES.replace("> 1", "!= 1")): _REFUSED,

@@ -212,4 +212,5 @@ LINES: Final[dict[tuple[str, str], str]] = {
         "stream_gauges",
         'NO_STREAM_GAUGES = stream_gauges({}, {}, {}, worker="", enabled=False, lanes=1, concurrency=0)',
     ): "without shards it makes no difference",
+    ("stream_reading", "self._asked_at = 0.0"): SET_FIRST,
 }

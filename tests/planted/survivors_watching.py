@@ -17,6 +17,11 @@ _NO_LESS = "nothing sorts before it that has its form"
 _NOT_ALLOWED = "1 is allowed, and comes no further"
 
 JUDGED: Final[dict[tuple[str, str, str], str]] = {
+    (
+        "api_changes",
+        'advice = "use TagResource" if name == "Tags" else "delete the mapping and create another"',
+        'advice = "use TagResource" if name >= "Tags" else "delete the mapping and create another"',
+    ): "the others that are fixed sort before it",
     ("trend", _AGE, _AGE.replace("aged > 0", "aged != 0")): NOT_BELOW,
     ("trend", _FAILING, _FAILING.replace("invoked > 0", "invoked != 0")): NOT_BELOW,
     ("trend", "break", "continue"): "notes are in the order of their time, and none after it is older",

@@ -5,6 +5,7 @@ shares.
 """
 
 import ast
+import importlib.util
 from collections import Counter
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests.planted.bugs import BUGS
 from tests.planted.measured import Share, blob, outdated, read, write
 from tests.planted.mutants import named
 from tests.planted.survivors import JUDGED, LINES
+from tests.planted.swap import swaps
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
@@ -82,3 +84,27 @@ def test_shares_of_mutants_are_kept_by_the_text_that_was_tried(tmp_path: Path) -
         (tmp_path / f"{name}.py").write_text(f"{name} = 1\n", encoding="utf-8")
     write(shares | {"pace": Share(9, 1, 0, blob(tmp_path / "pace.py"))}, table)
     assert outdated(read(table), tmp_path) == ["fact", "lanes"]
+
+
+def test_what_a_function_has_given_away_wants_a_module_loaded_anew(tmp_path: Path) -> None:
+    """Else a mutant of it would survive although nobody tried it."""
+    source = """\
+def outer():
+    def inner():
+        return 1
+    return inner
+
+def plain():
+    return [number + 1 for number in (1, 2)]
+"""
+    file = tmp_path / "planted_swaps.py"
+    file.write_text(source, encoding="utf-8")
+    spec = importlib.util.spec_from_file_location("planted_swaps", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert swaps(module, source, source.replace("return 1", "return 2"), str(file)) is None
+    changed = swaps(module, source, source.replace("number + 1", "number - 1"), str(file))
+    assert changed is not None
+    assert [function.__name__ for function, _ in changed] == ["plain"]

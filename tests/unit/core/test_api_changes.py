@@ -76,6 +76,8 @@ def test_what_is_no_object_is_refused(body: object) -> None:
 def test_what_cannot_be_kept_as_json_is_refused(value: object) -> None:
     """Before anything is kept or told that would fail over it later."""
     assert refusal(drafted({**QUEUE, "Tags": {"k": value}}, UUID))[:2] == ("SerializationException", 400)
+    limits = {"TimeoutInSeconds": value}
+    assert refusal(drafted({**QUEUE, "Handler": limits}, UUID))[0] == "SerializationException"
 
 
 def test_what_is_nested_without_end_is_refused() -> None:

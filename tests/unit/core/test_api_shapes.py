@@ -24,11 +24,12 @@ COMMON = {
 }
 
 
-def told(source: dict[str, Any], account: str | None = None, listed: bool = False, **more: Any) -> JsonObject:
+def told(source: dict[str, Any], account: str | None = None, **more: Any) -> JsonObject:
+    options = {"listed": more.pop("listed")} if "listed" in more else {}
     draft = drafted({**source, **more}, UUID)
     assert isinstance(draft, Draft), draft
     standing = Standing(MappingState.ENABLED, 1_700_000_000.5, "OK")
-    return configuration(draft.mapping, standing, account, listed=listed)
+    return configuration(draft.mapping, standing, account, **options)
 
 
 def test_a_queue() -> None:

@@ -16,7 +16,12 @@ class Colour(Word):
 def test_a_fact_is_its_values_and_no_more() -> None:
     """Equal by value; with slots, which is what makes it small."""
     assert Pair(1) == Pair(1, 2) != Pair(2)
-    assert not hasattr(Pair(1), "__dict__")
+
+    @fact
+    class Local:
+        only: int
+
+    assert not hasattr(Local(1), "__dict__")
 
 
 def test_a_word_is_found_by_its_text() -> None:
