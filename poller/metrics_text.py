@@ -27,8 +27,8 @@ Owner: TypeAlias = tuple[str, ...]
 _T = TypeVar("_T", float, Histogram)
 _Series: TypeAlias = tuple[str, dict[str, str]]
 
-_NAME: Final = "\0"
-"""Stands where the name of the mapping belongs: no label has this value."""
+_NAME: Final = "\ud800"
+"""Stands where the name of the mapping belongs: half a character, which is in no text that can be encoded."""
 
 
 class _Family(ABC, Metric, Generic[_T]):
@@ -79,7 +79,7 @@ class _Family(ABC, Metric, Generic[_T]):
             numbers = list(map(_number, self._points(values)))
             for place, seen in self._exemplars(values).items() if exemplars else ():
                 numbers[place] += f" # {_shown('', seen.labels)} {_number(seen.value)} {seen.timestamp}"
-            name = f'"{_escaped(owner[0])}"'.replace("%", "%%") if owner else ""
+            name = _escaped(owner[0]).replace("%", "%%") if owner else ""
             rows.append(name.join(pieces) % tuple(numbers))
         return "".join(rows)
 
@@ -88,7 +88,7 @@ class _Family(ABC, Metric, Generic[_T]):
         if owner:
             owner = (_NAME, *owner[1:])
         lines = [f"{_shown(*series)} ".replace("%", "%%") + "%s\n" for series in self._series(owner, values)]
-        return "".join(lines).split(f'"{_NAME}"')
+        return "".join(lines).split(_NAME)
 
     def _series(self, owner: Owner, values: dict[Any, _T]) -> Iterator[_Series]:
         """The name and the labels of each."""
