@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator
 from threading import Lock
 from weakref import WeakKeyDictionary
 
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector
 from prometheus_client.metrics_core import Metric
 
 from poller.clock import Clock, SystemClock
 from poller.core.mapping import EventSourceMapping
 from poller.errors import ConfigurationError
 from poller.metrics_export import Shown, mapping_families, process_families
+from poller.metrics_process import ProcessCollector
 from poller.metrics_stats import Gauges, MappingStats, ProcessStats
 
 __all__ = ["MappingStats", "Metrics", "ProcessStats", "Shown"]
@@ -79,7 +80,7 @@ class Metrics:
         self.clock = clock or SystemClock()
         if registry is None:
             registry = CollectorRegistry()
-            ProcessCollector(registry=registry)
+            registry.register(ProcessCollector())
             PlatformCollector(registry=registry)
             GCCollector(registry=registry)
         self.registry = registry
