@@ -9,6 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from io import BytesIO
 from itertools import accumulate
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
@@ -177,14 +178,16 @@ def exposition(registry: CollectorRegistry, encode: Encode) -> bytes:
 
     end = encoded()  # is there in OpenMetrics, the format with exemplars
     plain = b'\na_b{c_d=""} 0.0\n' in encoded(_PROBE)  # not with names escaped in another way
-    parts: list[bytes] = []
+    written = BytesIO()  # a join of so many bytes gives the interpreter away
     for family in registry.collect():
         if plain and isinstance(family, _Family):
             head = Metric(family.name, family.documentation, family.type)
-            parts += encoded(head).removesuffix(end), family.text(exemplars=bool(end)).encode()
+            written.write(encoded(head).removesuffix(end))
+            written.write(family.text(exemplars=bool(end)).encode())
         else:
-            parts.append(encoded(family).removesuffix(end))
-    return b"".join((*parts, end))
+            written.write(encoded(family).removesuffix(end))
+    written.write(end)
+    return written.getvalue()
 
 
 @lru_cache(maxsize=1024)  # most are 0, or what the bucket before has
