@@ -233,7 +233,9 @@ class RunningShards:
                 driver.cut()
                 self._gone(key)
                 # where it began: nothing of it was read, and a stop may come before it is begun again
-                self._chore(key, partial(self._release, key, row, row.progress()), then=self.start)
+                self._chore(
+                    key, partial(self._release, key, row, row.progress()), then=partial(self._begin, [key])
+                )
             self._positioned(key)
 
     # --- ending ---
