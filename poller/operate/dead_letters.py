@@ -6,7 +6,7 @@ from typing import assert_never
 
 from poller.core.mapping import EventSourceMapping, SourceArn
 from poller.core.model import JsonObject, QueueFacts, SourceProblem
-from poller.errors import SourceError
+from poller.errors import ConfigurationError, SourceError
 from poller.operate.borrowed import Tell, borrowing
 from poller.operate.dlq import VISIBILITY, dead_letter_arn, peek, refuse_to_peek, told_message
 from poller.ports import SendingQueue
@@ -65,7 +65,11 @@ async def all_dead_letter_queues(
             _, source = await sources.queue(mapping)
             if not source.redrive:
                 continue
-            arn = dead_letter_arn(mapping, source)
+            try:
+                arn = dead_letter_arn(mapping, source)
+            except ConfigurationError as error:  # what stands in that queue's policy, which AWS would have refused
+                found[mapping.uuid] = NotSeen(None, str(error), mapping)
+                continue
             if arn.text not in found:
                 queue, facts = await sources.queue_at(arn)
                 found[arn.text] = DeadLetterQueue(arn, queue, facts, mapping)

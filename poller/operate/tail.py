@@ -70,12 +70,16 @@ class Outage:
         self._tell = tell
         self._failing: set[str] = set()
         self._tries = 0
+        self._failed_at: float | None = None
         self._told_at: float | None = None
         self._open = False  # whether a failure was told, and not its end
 
     def failed(self, shard_id: str, why: str, now: float) -> None:
         """A read of that shard failed."""
+        if not self._failing and self._failed_at is not None and now - self._failed_at >= TELL_EVERY:
+            self._tries = 0  # another outage; what flickered before it was not worth a line
         self._failing.add(shard_id)
+        self._failed_at = now
         self._tries += 1
         if self._told_at is not None and now - self._told_at < TELL_EVERY:
             return

@@ -1,5 +1,6 @@
 """Which dead-letter queues there are, when some of them cannot be seen."""
 
+import dataclasses
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,6 +14,7 @@ from poller.operate.dead_letters import all_dead_letter_queues, told_queue
 from poller.settings import Settings
 from poller.sources import opened_sources
 from poller.testing import EmbeddedAws
+from poller.testing.sqs_settings import Redrive
 
 ARN = "arn:aws:sqs:us-east-1:000000000000:"
 DENIED = {"status": 403, "code": "AccessDenied", "message": "no"}
@@ -75,6 +77,18 @@ async def test_one_that_is_denied_hides_no_other(aws: EmbeddedAws) -> None:
     assert [(one["mapping"], one["visible"]) for one in told] == [("first", None), ("second", 0)]
     assert "allow sqs:ReceiveMessage, sqs:DeleteMessage and sqs:GetQueueAttributes" in told[0]["problem"]
     assert "Allow sqs:ReceiveMessage" in told[1]["problem"]
+
+
+async def test_a_policy_that_names_no_queue_hides_no_other(aws: EmbeddedAws) -> None:
+    """As a stand-in may have it; AWS refuses such a policy."""
+    make(aws, "d1")
+    make(aws, "odd", "d1")
+    make(aws, "sound", "d1")
+    queue = aws.sqs.queues["odd"]
+    queue.settings = dataclasses.replace(queue.settings, redrive=Redrive("d1", 1))
+    told = await rows(aws, mapping("odd"), mapping("sound"))
+    assert [(one["mapping"], one["visible"]) for one in told] == [("odd", None), ("sound", 0)]
+    assert told[0]["problem"].startswith("RedrivePolicy: ")
 
 
 async def test_a_region_that_does_not_answer_is_waited_for_once(aws: EmbeddedAws) -> None:

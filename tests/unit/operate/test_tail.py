@@ -94,3 +94,14 @@ def test_all_is_well_says_nothing() -> None:
     """Reads that succeed."""
     outage = Outage(pytest.fail)
     outage.over("s")
+
+
+def test_an_outage_long_after_a_flicker_is_counted_from_its_own_beginning() -> None:
+    """What flickered within the 30 s after a line was never told of, and does not count an hour later."""
+    told: list[str] = []
+    outage = Outage(told.append)
+    for second in (0.0, 5.0, 6.0):
+        outage.failed("s", "it is throttled.", second)
+        outage.over("s")
+    outage.failed("s", "it is away.", 3_600.0)
+    assert told[2:] == ["s cannot be read at the moment, and is tried again: it is away."]
