@@ -7,6 +7,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from poller.errors import ConfigurationError
@@ -77,6 +78,21 @@ def test_a_wide_terminal_shows_names_and_results_whole():
     assert "invalid response" in text
     for heading in ("name", "state", "in/s", "lag", "flight", "batch", "ok", "failed", "retries", "result"):
         assert heading in text
+
+
+def test_columns_stand_below_each_other_whatever_the_names_are_written_in():
+    text = shown(
+        mapping(), mapping(name="注文の受付処理をする関数", failed=0), stream() | {"name": "b\x1b[2J"}, width=80
+    )
+
+    lines = text.splitlines()
+    places = {cell_len(line[: line.index("Enabled")]) for line in lines if "Enabled" in line}
+    assert len(places) == 1
+    assert lines[-2].split()[0].endswith("…") or lines[-2].split()[1] == "…"
+    assert {cell_len(line[: line.rindex(" succ")]) for line in lines[2:]} == {
+        cell_len(lines[1][: lines[1].rindex(" result")])
+    }
+    assert "\x1b" not in text
 
 
 def test_a_mapping_that_has_done_nothing_shows_dashes_not_zeros_it_does_not_know():
