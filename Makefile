@@ -6,7 +6,7 @@ JOBS ?= 6
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test compiled lint unit sim bench soak planted mutants clean
+.PHONY: help install demo test lint unit sim bench soak planted mutants clean
 
 help: ## the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -32,12 +32,13 @@ sim: install ## the whole worker simulated, until stopped; SEED=n STEPS=m repeat
 
 test: ## all checks and all tests
 	@$(PYTHON) .ci/install.py --servers
-	@$(MAKE) --no-print-directory -j2 lint compiled
+	@$(MAKE) --no-print-directory -j2 lint .venv/compiled
 	$(BIN)/pytest -n $(JOBS) --dist worksteal tests
 
 # Else each worker would compile all of them, at the same time.
-compiled:
+.venv/compiled: $(shell find poller tests -name "*.py") .venv/installed
 	@$(BIN)/pytest --collect-only -qq tests > /dev/null || $(BIN)/pytest --collect-only -q tests
+	@touch $@
 
 bench: install ## the figures of the README; SECTIONS="sqs idle" for some, JSON=file to keep them
 	$(BIN)/python -m tests.bench.run $(SECTIONS) $(if $(JSON),--json $(JSON))

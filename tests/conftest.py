@@ -8,6 +8,7 @@ import contextlib
 import functools
 import gc
 import os
+import signal
 from collections.abc import Callable, Generator, Iterator
 from typing import Any, NoReturn
 
@@ -21,6 +22,12 @@ from tests.servers import clients, harness, keeper
 # On a machine that has others to serve, too, an example may take any time.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
+
+# A shell that runs the suite in the background has it ignore Ctrl-C, and nohup the end of the terminal: what the
+# tests start would inherit that, and they send both.
+for _number, _usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _usual)
 
 _STARTED = pytest.StashKey[str]()
 
