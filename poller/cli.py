@@ -8,6 +8,7 @@ import errno
 import json
 import os
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -387,7 +388,7 @@ def _imported(imported: "Imported", output: Path | None, *, force: bool) -> None
     if imported.text and output is not None:
         save(imported.text, output, force=force)
     elif imported.text:
-        click.echo(imported.text, nl=False)
+        click.echo(imported.text.encode(), nl=False)  # a file is read as UTF-8, whatever the terminal has
     if not imported.complete:
         raise SystemExit(1)
 
@@ -400,12 +401,16 @@ def _credentials_for_play(aws: str | None) -> None:
 
 
 def _have_standard_streams() -> None:
-    """Started without one of the three (`2>&-`), the next socket would get its number, and our texts with it."""
+    """Started without one of the three (`2>&-`), the next socket would get its number, and our texts with it. And
+    what the terminal's encoding does not have is shown by its number.
+    """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             while (spare := os.open(os.devnull, os.O_RDWR)) < number:
                 pass
             setattr(sys, name, os.fdopen(spare, "r" if number == 0 else "w"))
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as that of errors: most is not written by us
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 
 from poller.cli_parts import config_file, json_text, run_giving_back, settings_of, tell
@@ -114,4 +115,10 @@ async def _steal(mapping: "EventSourceMapping", asked: _Asked) -> None:
 def _show_line(line: str) -> None:
     """Cut at the edge of a terminal, whole anywhere else."""
     console = Console()
-    click.echo(line[: console.width] if console.is_terminal else line)
+    click.echo(beginning(line, console.width) if console.is_terminal else line)
+
+
+def beginning(line: str, width: int) -> str:
+    """What of the line has room in so many columns."""
+    line = line[:width]  # it may be a megabyte
+    return set_cell_size(line, min(cell_len(line), width))

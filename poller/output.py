@@ -67,7 +67,7 @@ def _forgiving(stream: TextIO, told: Callable[[str], None] | None) -> TextIO:
     return io.TextIOWrapper(
         io.BufferedWriter(raw) if isinstance(stream.buffer, io.BufferedWriter) else raw,
         encoding=stream.encoding,
-        errors=stream.errors,
+        errors="backslashreplace",  # what the encoding does not have, half an emoji for one, is no failure either
         line_buffering=stream.line_buffering,
         write_through=stream.write_through,
     )

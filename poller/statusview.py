@@ -41,6 +41,8 @@ _GO_FIRST = (
     "in/s",
     _STATE,
     "given\nup",
+    "failed",
+    "lag",
 )
 """Columns in the order in which a narrow terminal does without them."""
 
@@ -59,8 +61,12 @@ def fetch(url: str, token: str | None = None) -> JsonObject:
     Raises ConfigurationError for an URL that is none, StatusUnavailable in one sentence when there is no answer or
     a wrong one.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.netloc:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.netloc)
+    except ValueError:  # brackets that do not close
+        usable = False
+    if not usable:
         raise ConfigurationError(f"--url: {url!r} is not an URL; write one such as http://127.0.0.1:9465.")
     headers = {"Accept": "application/json"}
     if token:
@@ -74,8 +80,7 @@ def fetch(url: str, token: str | None = None) -> JsonObject:
         with opener.open(request, timeout=_FETCH_SECONDS) as answer:
             body = json.loads(answer.read(_LONGEST_ANSWER))
     except HTTPError as error:
-        with error:
-            said = error.read(300).decode("utf-8", "replace").strip().partition("\n")[0]
+        said = _said(error)
         if error.code == HTTPStatus.UNAUTHORIZED:
             raise StatusUnavailable(
                 f"{url} wants another token ({said}): put that of its Settings.ControlApi.TokenVariable into the"
@@ -85,7 +90,7 @@ def fetch(url: str, token: str | None = None) -> JsonObject:
                 f" variable {TOKEN_VARIABLE}."
             ) from None
         raise StatusUnavailable(
-            f"{url} answered {error.code} ({said or error.reason}): is this the ControlApi address of a poller?"
+            f"{url} answered {error.code} ({said}): is this the ControlApi address of a poller?"
         ) from None
     except (URLError, OSError) as error:
         reason = error.reason if isinstance(error, URLError) else error
@@ -93,13 +98,27 @@ def fetch(url: str, token: str | None = None) -> JsonObject:
             f"no poller answers at {url} ({reason}): start one with `poller run`,"
             " or give the address of its Settings.ControlApi.Listen with --url."
         ) from None
-    except (HTTPException, ValueError):
+    except (HTTPException, ValueError, RecursionError):
         body = None
-    if not isinstance(body, dict) or not isinstance(body.get("mappings"), list):
+    if (
+        not isinstance(body, dict)
+        or not isinstance(mappings := body.get("mappings"), list)
+        or not all(isinstance(mapping, dict) for mapping in mappings)
+    ):
         raise StatusUnavailable(
             f"{url} did not answer with a status: give the address of Settings.ControlApi.Listen with --url."
         )
     return body
+
+
+def _said(error: HTTPError) -> str:
+    """The first line of what came with it, as far as it came, else what its code means."""
+    try:
+        with error:
+            text = error.read(300).decode("utf-8", "replace")
+    except (OSError, HTTPException):
+        text = ""
+    return clean(text.strip().partition("\n")[0] or error.reason)
 
 
 def table(status: JsonObject) -> RenderableType:
@@ -158,7 +177,7 @@ class _Table:
         widths[_NAME] = max(1, left * 4 // 7 if _RESULT in shown else left)
         widths[_RESULT] = max(1, left - widths[_NAME])
         places = [(heading, widths[heading], heading not in {_NAME, _STATE, _RESULT}) for heading in shown]
-        for line in range(2):
+        for line in range(-max(len(heading.split("\n")) for heading in shown), 0):
             titles = {heading: _title(heading, line) for heading in shown}
             yield from _line(titles, places, console)
         for row in self._rows:
@@ -166,8 +185,8 @@ class _Table:
 
 
 def _title(heading: str, line: int) -> _Cell:
-    """That line, of two, of a heading, which stands at the bottom."""
-    return ((("", *heading.split("\n"))[-2:][line], "bold"),)
+    """A line of a heading: -1 is the lowest, -2 the one above, which some have."""
+    return ((("", *heading.split("\n"))[line], "bold"),)
 
 
 def _width(cell: _Cell) -> int:

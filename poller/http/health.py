@@ -4,6 +4,7 @@ It reads shared objects only and may run in another thread, with an event loop o
 a handler blocks the main one.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -20,6 +21,7 @@ from poller.metrics_stats import Gauges, MappingStats, StreamStats
 from poller.metrics_text import exposition
 
 _STARTING = ["poller is starting"]
+_UNNEEDED = re.compile(r"\bescaping=(?:dots|values)\b")
 _ON_THE_WAY = frozenset({MappingState.CREATING, MappingState.ENABLING, MappingState.UPDATING})
 
 
@@ -84,6 +86,8 @@ def health_app(metrics: Metrics) -> web.Application:
 
 
 def _encoder(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
+    # for these prometheus_client changes names that need it not: no rule and no dashboard would find them
+    accept = _UNNEEDED.sub("escaping=underscores", accept)
     try:
         return choose_encoder(accept)
     except (TypeError, ValueError):  # it compares what is no version with one

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,11 +15,11 @@ from poller.output import forgiving
 class Stream:
     """A standard stream into a pipe, whose reader may go."""
 
-    def __init__(self, *, unbuffered: bool) -> None:
+    def __init__(self, *, unbuffered: bool = False, errors: str = "backslashreplace") -> None:
         self.reader, self.writer = os.pipe()
         raw = io.FileIO(self.writer, "w", closefd=False)
         buffer = raw if unbuffered else io.BufferedWriter(raw)
-        self.text = io.TextIOWrapper(buffer, "utf-8", "backslashreplace", write_through=unbuffered)  # type: ignore[type-var]
+        self.text = io.TextIOWrapper(buffer, "utf-8", errors, write_through=unbuffered)  # type: ignore[type-var]
 
     def leave(self) -> None:
         os.close(self.reader)
@@ -34,8 +35,8 @@ class Stream:
 def stdout(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Stream]]:
     made: list[Stream] = []
 
-    def make(*, unbuffered: bool = False) -> Stream:
-        made.append(Stream(unbuffered=unbuffered))
+    def make(**how: Any) -> Stream:
+        made.append(Stream(**how))
         monkeypatch.setattr(sys, "stdout", made[-1].text)
         return made[-1]
 
@@ -57,6 +58,14 @@ def test_whoever_prints_does_not_notice_that_nobody_reads(
             print("not seen", flush=True)
         os.write(stream.writer, b"what does not go through Python either")
     assert [getattr(record, "action", None) for record in caplog.records] == ["output_lost"]
+
+
+def test_what_the_encoding_does_not_have_is_printed_all_the_same(stdout: Callable[..., Stream]) -> None:
+    """Half of an emoji in a record is no reason to fail its batch; a worker process prints it, too."""
+    stream = stdout(errors="strict")
+    with forgiving():
+        print("seen: é\ud83d", flush=True)
+    assert os.read(stream.reader, 100) == b"seen: \xc3\xa9\\ud83d\n"
 
 
 def test_what_is_not_flushed_is_written_at_the_end(stdout: Callable[..., Stream]) -> None:

@@ -3,6 +3,8 @@
 import io
 import json
 import socket
+import struct
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -10,6 +12,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from poller import cli
 from poller.errors import ConfigurationError
 from poller.statusview import StatusUnavailable, duration, fetch, short, show
 
@@ -56,6 +59,19 @@ def test_why_a_mapping_does_not_run_is_said_whole():
 
     assert all(len(line) <= 80 for line in text.splitlines())
     assert f"held: {trouble['reason']}" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("width", [6, 10, 15, 20])
+@pytest.mark.parametrize("many", [1, 2])
+def test_a_very_narrow_terminal_shows_names_at_least(width, many):
+    text = shown(*(mapping(), stream())[:many], width=width)
+
+    lines = text.splitlines()
+    assert all(len(line) <= width for line in lines)
+    assert [line.split()[0] for line in lines] == ["name", "orders", "clicks"][: 1 + many], (
+        "and one line of headings"
+    )
+    assert ("1.2M 31s" in text) == (width >= 15)
 
 
 @pytest.mark.parametrize("width", [20, 30, 40, 60, 79])
@@ -253,6 +269,20 @@ def test_the_status_is_fetched_whatever_proxy_the_environment_names(daemon, monk
     assert daemon.asked == ["/v1/mappings"]
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_of_another_encoding_shows_it_all_the_same(daemon, monkeypatch, encoding):
+    error = {"message": "ValueError: “no” " + "x" * 300, "at": "2026-01-02T03:04:05.000Z"}
+    daemon.answer = 200, json.dumps({"mappings": [mapping(last_error=error)]}).encode()
+    out = io.TextIOWrapper(io.BytesIO(), encoding)
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "argv", ["poller", "status", "--url", url_of(daemon)])
+
+    cli.main()
+
+    out.flush()
+    assert b"orders: ValueError: \\u201cno\\u201d xxx" in out.buffer.getvalue()
+
+
 def test_no_daemon_is_one_sentence():
     with socket.socket() as bound:  # nobody listens, and nobody else can have the port
         bound.bind(("127.0.0.1", 0))
@@ -269,10 +299,13 @@ def test_no_daemon_is_one_sentence():
     ("answer", "said"),
     [
         ((404, b"There is nothing here.\nmore"), r"answered 404 \(There is nothing here\.\)"),
-        ((500, b""), "answered 500"),
+        ((404, b"\x1b[2J"), r"answered 404 \( \[2J\)"),
+        ((500, b""), r"answered 500 \(Internal Server Error\)"),
         ((200, b"<html>"), "did not answer with a status"),
         ((200, b"[]"), "did not answer with a status"),
         ((200, b'{"mappings": 1}'), "did not answer with a status"),
+        ((200, b'{"mappings": [1]}'), "did not answer with a status"),
+        ((200, b"[" * 100_000), "did not answer with a status"),
     ],
 )
 def test_something_else_at_the_address_is_one_sentence(daemon, answer, said):
@@ -280,6 +313,25 @@ def test_something_else_at_the_address_is_one_sentence(daemon, answer, said):
 
     with pytest.raises(StatusUnavailable, match=said):
         fetch(url_of(daemon))
+
+
+@pytest.mark.parametrize("status", [200, 401, 502])
+def test_an_answer_that_breaks_off_is_one_sentence(status):
+    """`poller top` goes on asking for as long as it hears sentences."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4_096)
+                connection.sendall(b"HTTP/1.1 %d Some\r\nContent-Length: 99\r\n\r\ngone" % status)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # with a reset
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(StatusUnavailable):
+            fetch(f"http://127.0.0.1:{server.getsockname()[1]}")
+        thread.join()
 
 
 def test_what_is_no_http_at_all_is_one_sentence():
@@ -298,7 +350,7 @@ def test_what_is_no_http_at_all_is_one_sentence():
         thread.join()
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:9465", "ftp://x", "http://", "file:///etc/passwd"])
+@pytest.mark.parametrize("url", ["127.0.0.1:9465", "ftp://x", "http://", "http://[::1", "file:///etc/passwd"])
 def test_what_is_no_url_is_refused(url):
     with pytest.raises(ConfigurationError, match="--url"):
         fetch(url)

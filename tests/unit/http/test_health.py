@@ -9,6 +9,8 @@ from dataclasses import replace
 import aiohttp
 import pytest
 from aiohttp import web
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from poller.core.mapping import EventSourceMapping, SourceArn, StreamSettings
 from poller.core.model import Instant, MappingState, SourceKind
@@ -88,6 +90,20 @@ async def test_openmetrics_is_given_to_those_who_ask(metrics, ask):
     assert status == 200
     assert headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
     assert body.endswith("# EOF\n")
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/openmetrics-text"])
+@pytest.mark.parametrize("scheme", ["allow-utf-8", "underscores", "dots", "values", "none"])
+async def test_names_are_as_they_are_whatever_shall_be_done_about_odd_ones(metrics, ask, kind, scheme):
+    """metric_name_escaping_scheme of a Prometheus 3: rules and dashboards know the names that need none of it."""
+    add(metrics)
+
+    _, body, headers = await ask("/metrics", headers={"Accept": f"{kind};version=1.0.0;escaping={scheme}"})
+
+    assert headers["Content-Type"].startswith(f"{kind}; version=1.0.0")
+    parsed = parse_text(body) if kind == "text/plain" else parse_openmetrics(body)
+    samples = {sample.name for family in parsed for sample in family.samples}
+    assert {"esm_polled_events_total", "esm_batch_events_bucket", "esm_buffered_events"} < samples
 
 
 @pytest.mark.parametrize("version", ["x", "1.x", "", "\x80", "9" * 300])

@@ -3,12 +3,15 @@ command.
 """
 
 import json
+import sys
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from poller import cli
 from poller.check import check_file
 from poller.cli import commands
 from poller.errors import ConfigurationError
@@ -22,6 +25,27 @@ Resources:
     Type: AWS::Lambda::EventSourceMapping
     Properties: {EventSourceArn: "arn:aws:sqs:eu-west-1:123456789012:q", FunctionName: f, BatchSize: 7}
 """
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_what_goes_to_standard_output_is_a_file_whatever_encoding_a_terminal_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    pattern = json.dumps({"body": {"city": ["Besançon", "Łódź"]}}, ensure_ascii=False)
+    listed = tmp_path / "listing.json"
+    found = {
+        "UUID": "11111111-1111-4111-8111-111111111111",
+        "EventSourceArn": ARN("sqs", "orders"),
+        "FunctionArn": "arn:aws:lambda:eu-west-1:123456789012:function:shop",
+        "FilterCriteria": {"Filters": [{"Pattern": pattern}]},
+    }
+    listed.write_text(json.dumps({"EventSourceMappings": [found]}))
+    written = BytesIO()
+    monkeypatch.setattr(sys, "stdout", TextIOWrapper(written, encoding))
+    monkeypatch.setattr(sys, "argv", ["poller", "import", "aws", str(listed)])
+    cli.main()
+    (shown,) = yaml.safe_load(written.getvalue())["EventSourceMappings"]
+    assert json.loads(shown["FilterCriteria"]["Filters"][0]["Pattern"]) == json.loads(pattern)
 
 
 def test_a_sam_template_with_filters_and_destinations() -> None:

@@ -4,12 +4,21 @@ import asyncio
 
 import pytest
 
+from poller.cli_tail import beginning
 from poller.core.model import SourceProblem
 from poller.core.records import Record
 from poller.errors import SourceError
 from poller.operate.tail import Outage, Tail
 from tests.unit.runtime.rig import DEADLINE
 from tests.unit.runtime.stream_rig import StreamInMemory, stream_mapping
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [("orders", "orders"), ("orders 12", "orders "), ("注文の受付", "注文の "), ("e\u0301" * 3, "e\u0301" * 3)],
+)
+def test_a_line_ends_where_the_terminal_does_whatever_it_is_written_in(line: str, shown: str) -> None:
+    assert beginning(line, 7) == shown
 
 
 async def test_children_come_after_both_of_their_parents() -> None:
