@@ -61,7 +61,14 @@ def commands() -> None:
 @_file
 @click.option("--drain", is_flag=True, help="Work until every source is empty, then stop.")
 def run(path: Path, *, drain: bool) -> None:
-    """Run the daemon."""
+    """Run the daemon.
+
+    SIGTERM or Ctrl-C stops it well, within Settings.ShutdownTimeoutInSeconds; a second one ends it at once. SIGHUP
+    has it read the file again.
+
+    Exit code 0 when it stopped well, 1 for a failure, 2 for a configuration that cannot be right, 3 when work was
+    abandoned.
+    """
     from poller.config import load
     from poller.settings import environment
 

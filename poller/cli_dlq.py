@@ -49,7 +49,8 @@ def dlq() -> None:
 
     Beyond the daemon's permissions: sqs:ReceiveMessage, sqs:GetQueueAttributes and sqs:ChangeMessageVisibility on
     the dead-letter queue (without the last, messages come back after two minutes); for redrive sqs:DeleteMessage
-    on it and sqs:SendMessage where they go, and for encrypted queues kms:Decrypt and kms:GenerateDataKey.
+    on it, sqs:SendMessage and sqs:GetQueueAttributes where they go, and for encrypted queues kms:Decrypt and
+    kms:GenerateDataKey.
     """
 
 

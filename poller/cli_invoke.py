@@ -51,7 +51,9 @@ def invoke(
     oldest ones. The position never moves: it says that everything before it is resolved, and it is the daemon's.
     `poller checkpoint set` moves it.
 
-    Beyond the daemon's permissions: sqs:ChangeMessageVisibility. Exit code 0 for success, 1 for anything else.
+    It needs the daemon's permissions, those that `poller iam` prints.
+
+    Exit code 0 for success, 1 for anything else, 2 for wrong use.
     """
     with results_apart() as out:
         well = run_giving_back(_invoke(name, path, count, shard, event, out, ack=acknowledge, as_json=as_json))

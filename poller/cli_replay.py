@@ -66,9 +66,8 @@ def replay(
     told apart as the daemon does it. How AWS does is not known: for documents that AWS itself wrote for such a
     mapping, and for those of which a part has been trimmed, there is --whole-range.
 
-    Beyond the daemon's permissions: sqs:ReceiveMessage, DeleteMessage, ChangeMessageVisibility and
-    GetQueueAttributes on the queue of documents; s3:ListBucket, GetObject, PutObject and DeleteObject on the
-    bucket.
+    Beyond the daemon's permissions: sqs:ReceiveMessage, DeleteMessage, ChangeMessageVisibility, GetQueueAttributes
+    and SendMessage on the queue of documents; s3:ListBucket, GetObject, PutObject and DeleteObject on the bucket.
 
     Exit code 0 when all is done, 1 when something is left, 2 for wrong use.
     """

@@ -117,7 +117,10 @@ def read(name: str, work: Callable[[sqlite3.Connection], T]) -> T:
     """
     path = _located(name)
     if not path.exists():
-        raise StoreError(f"There is no state file {name} yet: `poller run` makes it.")
+        if Path(name).is_absolute():
+            raise StoreError(f"There is no state file {name} yet: `poller run` makes it.")
+        where = f"{name} is looked for from the folder in which a command is started"
+        raise StoreError(f"There is no state file {path} yet: `poller run` makes it. {where}.")
     before = _stamp(name, path)
     idle = before[0]
     # of a file that nobody has open, SQLite would leave a log and an index behind that are ours, not the daemon's

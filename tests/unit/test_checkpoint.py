@@ -300,6 +300,17 @@ def test_no_file_yet(file: Path, run: Run, arguments: list[str]) -> None:
     assert [item.name for item in file.parent.iterdir()] == ["poller.yaml"]
 
 
+def test_no_file_in_the_folder_of_the_command(file: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon elsewhere has one, so the message says where this was looked for."""
+    file.write_text(FILE.replace("STATE", "state.db"))
+    monkeypatch.chdir(file.parent)
+    there = file.parent.resolve() / "state.db"
+    assert run("show")[2] == (
+        f"poller: There is no state file {there} yet: `poller run` makes it."
+        " state.db is looked for from the folder in which a command is started.\n"
+    )
+
+
 @pytest.mark.parametrize("arguments", VERBS)
 def test_a_file_that_is_none(file: Path, run: Run, arguments: list[str]) -> None:
     file.with_name("state.db").write_text("x" * 5_000)

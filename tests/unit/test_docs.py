@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from poller.actions import ACTIONS, COMMON
 from poller.config import Configuration, parse
+from poller.core.failed_batch import FailedBatch, read_failure
 from poller.core.mapping_shapes import dotted
 
 ROOT = Path(__file__).parents[2]
@@ -71,6 +73,27 @@ def test_the_python_of_the_guides_runs() -> None:
     records = [{"messageId": "1", "eventSource": "aws:sqs", "body": body} for body in ['{"to": "ann"}', "{}"]]
     assert names["send_mail"]({"Records": records[1:]}, None) == {"batchItemFailures": [{"itemIdentifier": "1"}]}  # type: ignore[operator]
     assert names["send_mail"]({"Records": records[:1]}, None) == {"batchItemFailures": []}  # type: ignore[operator]
+
+
+def test_what_is_made_of_a_log_line_is_a_failure_document() -> None:
+    """DST-9, ERR-31: its members are those that replay reads, and the fields are those of the line."""
+    text = GUIDES[0].read_text("utf-8")
+    (members,) = re.findall(r"\{KinesisBatchInfo: \{(.*?)\}\}", text, re.DOTALL)
+    made = dict(re.findall(r"(\w+): (\.\w+|\".*?\")", members))
+    selected = re.findall(r"(?<=[ (])\.(\w+)", text.partition("{KinesisBatchInfo")[0].rpartition("jq -c")[2])
+    fields = {*(field[1:] for field in made.values() if field.startswith(".")), *selected}
+    assert fields - {"action"} <= {*ACTIONS["discarded"].fields, *COMMON}
+    values: dict[str, object] = dict.fromkeys(made, "1") | {"batchSize": 1}
+    assert isinstance(read_failure({"KinesisBatchInfo": values}), FailedBatch)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_can_be_pasted(document: Path) -> None:
+    """zsh, the shell of macOS, takes a comment in pasted text for arguments."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", document.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    lines = [line for language, text in fenced if language in {"", "sh"} for line in text.splitlines()]
+    commands = [line for line in lines if re.match(r"(poller|make|aws|docker|kubectl|pip) ", line)]
+    assert [line for line in commands if re.search(r"\s#", line)] == []
 
 
 def test_every_known_surprise_has_our_answer() -> None:
