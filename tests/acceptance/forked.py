@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from io import FileIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,8 @@ def become(arguments: list[str], cwd: str, env: dict[str, str]) -> None:
     os.environ.clear()
     os.environ.update(env)
     time.tzset()
+    # what was made for another file remembers what that one could do, such as be read from any place
+    sys.stdout = TextIOWrapper(FileIO(1, "w", closefd=False), "utf-8", write_through=True)
     sys.path.insert(0, cwd)
     sys.argv[1:] = arguments
     runpy.run_module("poller", run_name="__main__", alter_sys=True)
