@@ -26,8 +26,8 @@ _MAPPING = ("mapping", "source")
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """How much of a mapping is shown. Without `histograms` only the count and sum of each are, which is a tenth of
-    the series; a mapping with more shards than `max_shards` shows the worst of them only.
+    """How much of a mapping is shown. Without `histograms` only the count and sum of each are, which leaves a
+    third of all series; a mapping with more shards than `max_shards` shows the worst of them only.
     """
 
     histograms: bool = True

@@ -80,7 +80,7 @@ def test_what_is_made_of_a_log_line_is_a_failure_document() -> None:
     text = GUIDES[0].read_text("utf-8")
     (members,) = re.findall(r"\{KinesisBatchInfo: \{(.*?)\}\}", text, re.DOTALL)
     made = dict(re.findall(r"(\w+): (\.\w+|\".*?\")", members))
-    selected = re.findall(r"(?<=[ (])\.(\w+)", text.partition("{KinesisBatchInfo")[0].rpartition("jq -c")[2])
+    selected = re.findall(r"(?<=[ (])\.(\w+)", text.partition("{KinesisBatchInfo")[0].rpartition("jq -cR")[2])
     fields = {*(field[1:] for field in made.values() if field.startswith(".")), *selected}
     assert fields - {"action"} <= {*ACTIONS["discarded"].fields, *COMMON}
     values: dict[str, object] = dict.fromkeys(made, "1") | {"batchSize": 1}
