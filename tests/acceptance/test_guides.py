@@ -3,7 +3,9 @@
 import json
 import re
 import shlex
+import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -154,3 +156,32 @@ def test_what_the_guides_show_works(
     assert "bad" in streams.notes(path)
     assert [record for record in said["poller tail clicks --since 1h --n 3"].splitlines() if "bad" in record]
     assert stands_for[MAILS] in said["aws lambda list-event-source-mappings"]
+
+
+def test_a_stream_goes_on_where_another_worker_stopped(
+    embedded_aws: str, new_stream: Callable[..., streams.Stream], tmp_path: Path
+) -> None:
+    """STR-2, STR-14, API-8: migrate.md's way from the KCL. Its table has the parent as SHARD_END, a number for one
+    child and nothing for the other: nothing runs before that is taken over, and nothing of it again after.
+    """
+    stream = new_stream(embedded_aws)
+    (parent,) = stream.shards()
+    stream.put_in(parent, ["old-1", "old-2"])
+    lower, upper = stream.split(parent)
+    done, _ = stream.put_in(lower, ["done", "next"])
+    stream.put_in(upper, ["unseen"])
+    env = daemon.environment(embedded_aws)
+    handlers = "def work(event, context):\n    note(*(text(record) for record in event['Records']))\n"
+    streams.write(tmp_path, streams.mapping(stream, Enabled=False), handlers=handlers)
+    with daemon.running(tmp_path, env) as running:
+        daemon.wait_for(lambda: [line for line in running.lines() if line.get("state") == "Disabled"], "the rows")
+        running.signal(signal.SIGTERM)
+        assert running.wait() == 0
+    assert streams.checkpoints(tmp_path).keys() == {parent, lower, upper}
+    for shard, *to in ([parent, "--end"], [lower, "--sequence", done.sequence]):
+        words = ("checkpoint", "set", "--mapping", stream.name, "--shard", shard, *to)
+        assert daemon.poller(*words, cwd=tmp_path, env=env).returncode == 0
+    streams.write(tmp_path, streams.mapping(stream), handlers=handlers)
+    with daemon.running(tmp_path, env, "--drain") as running:
+        assert running.wait() == 0, running.output()
+    assert sorted(streams.notes(tmp_path)) == ["next", "unseen"]
