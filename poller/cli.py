@@ -201,7 +201,7 @@ def top(url: str, *, as_json: bool) -> None:
     console = Console()
     if as_json:
         click.echo(json.dumps(statusview.fetch(url, _token()), indent=2))
-    elif not console.is_terminal:
+    elif not console.is_terminal or console.is_dumb_terminal:  # TERM=dumb: nothing would ever be shown
         statusview.show(statusview.fetch(url, _token()), console)
     else:
         from poller.top import run_top

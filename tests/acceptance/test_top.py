@@ -62,12 +62,12 @@ def daemon(*names: str, port: int = 0) -> Iterator[str]:
 class Terminal:
     """What stands behind `poller top`: 80 columns, and somebody who types."""
 
-    def __init__(self, url: str, folder: Path) -> None:
+    def __init__(self, url: str, folder: Path, kind: str = "xterm-256color") -> None:
         self.ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         self.before = termios.tcgetattr(theirs)
         self.theirs = theirs
-        env = environment(POLLER_TOKEN=TOKEN, TERM="xterm-256color")
+        env = environment(POLLER_TOKEN=TOKEN, TERM=kind)
         self.process = forked.start(("top", "--url", url), folder, env, theirs, theirs, stdin=theirs)
 
     def until(self, pattern: str) -> str:
@@ -103,6 +103,16 @@ def test_it_is_live_by_keys_and_outlives_its_daemon(tmp_path: Path) -> None:
             terminal.type("q")
             assert terminal.process.wait(DEADLINE) == 0
         assert termios.tcgetattr(terminal.theirs) == terminal.before, "the terminal is as it was"
+
+
+@pytest.mark.parametrize("kind", ["dumb", "unknown"])
+def test_on_a_terminal_that_only_prints_it_prints_once(tmp_path: Path, kind: str) -> None:
+    """Such as the shell of an editor: nothing can be drawn over there."""
+    with daemon("orders") as url, contextlib.closing(Terminal(url, tmp_path, kind)) as terminal:
+        shown = terminal.until(r"orders.*\n")
+        assert terminal.process.wait(DEADLINE) == 0
+
+    assert "quit" not in shown
 
 
 def test_without_a_terminal_it_prints_once(tmp_path: Path) -> None:
