@@ -39,6 +39,8 @@ _NAMES = {
     "histograms": "Metrics.Histograms",
     "max_shards": "Metrics.MaxShards",
     "control_listen": "ControlApi.Listen",
+    "control_token_variable": "ControlApi.TokenVariable",
+    "control_keys_variable": "ControlApi.AccessKeysVariable",
 }
 
 

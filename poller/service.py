@@ -23,7 +23,7 @@ from poller.core.budget import ByteBudget
 from poller.core.mapping import EventSourceMapping
 from poller.core.mapping_advice import future_start
 from poller.core.mapping_changes import Changes
-from poller.core.mapping_targets import LambdaTarget, parse_target
+from poller.core.mapping_targets import LambdaTarget, parse_target, told
 from poller.core.messages import Request
 from poller.core.model import Batch, JsonObject, MappingState, QueueFacts, SourceKind, SourceProblem
 from poller.core.payload import queue_event
@@ -129,8 +129,9 @@ class Service:
         """Starts a mapping; `target` is the callable itself, where FunctionName does not name it, `begins` what it
         is on the way from.
 
-        Raises ConfigurationError for a name that is taken, a target that this version cannot call, a start in the
-        future, or outside of the `async with` block.
+        Raises ConfigurationError for a name that is taken, a stream without a Name that is read for the same
+        function already (CFG-51), a target that this version cannot call, a start in the future, or outside of the
+        `async with` block.
         """
         if not self._running:
             raise ConfigurationError(
@@ -140,6 +141,12 @@ class Service:
             raise ConfigurationError(wrong)
         if mapping.name in self.coordinators:
             raise ConfigurationError(f"There is a mapping named {mapping.name!r} already: give one another Name.")
+        if (other := self.coordinator(mapping.uuid)) is not None:
+            # what the faster of two has done would be written down for both, and lost to the slower
+            raise ConfigurationError(
+                f"The mapping {mapping.name!r} would share its positions with {other.mapping.name!r}, which reads"
+                f" the same stream for what is called {told(mapping.function_name)} too: give one of them a Name."
+            )
         handler = make_handler(mapping, target, self._clock, self._make_lambda)
         add = self._add_queue if mapping.source is SourceKind.SQS else self._add_stream
         coordinator = self.coordinators[mapping.name] = add(mapping, handler)

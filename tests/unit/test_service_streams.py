@@ -263,6 +263,23 @@ async def test_str_14_a_poller_with_a_file_remembers(aws: EmbeddedAws, file: Pat
         assert seen.keys == ["a", "meanwhile"]
 
 
+async def test_two_handlers_of_one_stream_do_not_share_positions_unseen(aws: EmbeddedAws, file: Path):
+    """CFG-51, GEN-4: what has no name of its own, such as objects of one class, is one function to whoever looks
+    for its positions; with a Name each has its own, and both see every record.
+    """
+    clicks, first, second = Clicks(aws), Seen(), Seen()
+    clicks.put("a")
+    begin: Any = {"StartingPosition": "TRIM_HORIZON"}
+    async with poller.Poller(state=f"sqlite:{file}", endpoint_url=aws.url, region="us-east-1") as p:
+        p.add(ARN, first, **begin)
+        with pytest.raises(ConfigurationError, match=r"'clicks-2' would share its positions with 'clicks'"):
+            p.add(ARN, second, **begin)
+        p.add(ARN, second, Name="second", **begin)
+        await first.has("a")
+        await second.has("a")
+        assert [mapping.name for mapping in p.mappings()] == ["clicks", "second"]
+
+
 async def test_run_reads_a_stream(aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch):
     """STR-10."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)
