@@ -17,6 +17,10 @@ from poller.core.mapping_shapes import Path, quote
 _MAX_VALUES = 100_000  # with aliases filled in: ten lines of them can stand for more than any memory holds
 _MAX_DEPTH = 100
 _TAG = "tag:yaml.org,2002:"
+_HALF = (
+    "this holds half of a character: an escape from \\ud800 to \\udfff without its other half,"
+    " or bytes that are not UTF-8"
+)
 _VARIABLE = re.compile(r"\$\$\{|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}|(?P<broken>))")
 
 
@@ -192,13 +196,15 @@ class _Reading:
                         merged.setdefault(name, value)
             elif not isinstance(key, yaml.ScalarNode):
                 self._note("a key is a single word, not a list or a map", key, path)
-            elif key.value in seen:
-                sentence = f"{quote(key.value)} is here twice, first on line {seen[key.value]}"
-                self._note(f"{sentence}; write it once", key, (*path, key.value))
+            elif (name := _whole(key.value)) is None:
+                self._note(_HALF, key, path)
+            elif name in seen:
+                sentence = f"{quote(name)} is here twice, first on line {seen[name]}"
+                self._note(f"{sentence}; write it once", key, (*path, name))
             else:
-                seen[key.value] = key.start_mark.line + 1
-                self.document.lines[*path, key.value] = key.start_mark.line + 1
-                values[key.value] = self.value(member, (*path, key.value))
+                seen[name] = key.start_mark.line + 1
+                self.document.lines[*path, name] = key.start_mark.line + 1
+                values[name] = self.value(member, (*path, name))
         return merged | values
 
     def _bases(self, node: yaml.Node, path: Path) -> Iterator[dict[str, object]]:
@@ -222,7 +228,8 @@ class _Reading:
             text = str(filled.value)
             if node.style is None and tag == f"{_TAG}str":  # plain: what it is follows from what it now says
                 tag = self._loader.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call] # stubs lack it
-        return _construct(tag, text)
+        whole = _whole(text)
+        return _Value(wrong=_HALF) if whole is None else _construct(tag, whole)
 
     def _fill(self, text: str, environment: Mapping[str, str]) -> _Value:
         wrong: list[str] = []
@@ -251,6 +258,18 @@ class _Reading:
     def _note(self, sentence: str, node: yaml.Node, path: Path) -> None:
         place = tuple(part for part in path if part != "<<")
         self.document.problems.append(Problem(sentence, node.start_mark.line + 1, None, place))
+
+
+def _whole(text: str) -> str | None:
+    """JSON writes a character outside of the basic plane as two escapes, of which PyYAML makes two halves: they
+    are put together. None where a half stands alone, because no answer of ours could repeat it.
+    """
+    if text.isascii():
+        return text
+    try:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+    except UnicodeDecodeError:
+        return None
 
 
 def _untagged(node: yaml.Node) -> yaml.Node:

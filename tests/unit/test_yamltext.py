@@ -1,5 +1,6 @@
 """YAML text to values and lines: types, variables, repeated keys, and texts that are no YAML."""
 
+import json
 from typing import Any
 
 import pytest
@@ -45,6 +46,22 @@ def test_plain_values_have_the_types_of_yaml() -> None:
 
 def test_keys_stay_as_they_were_written() -> None:
     assert value("{on: 1, 7: 2, ~: 3}") == {"on": 1, "7": 2, "~": 3}
+
+
+def test_json_with_escaped_characters_is_what_json_means() -> None:
+    """Python's json.dump writes an emoji as two escapes; in YAML they would be two characters that are none."""
+    told = {"\N{GRINNING FACE}": ["\N{GRINNING FACE}x", "\u00fc\ufeff", "\N{MUSICAL SYMBOL G CLEF}"]}
+    assert value(json.dumps(told)) == told
+    assert value("a: \N{GRINNING FACE}") == {"a": "\N{GRINNING FACE}"}
+
+
+@pytest.mark.parametrize("text", [r'{"a": "\ud83d"}', r'{"a": "\ude00\ud83d"}', r'{"\ud83dx": 1}', "a: ${HALF}"])
+def test_half_a_character_is_told(text: str) -> None:
+    """No answer of the control API could repeat it."""
+    result = document(f"\n{text}", HALF="caf\udce9")
+    (problem,) = result.problems
+    assert problem.sentence.startswith("this holds half of a character")
+    assert problem.line == 2
 
 
 def test_every_path_knows_its_line() -> None:
