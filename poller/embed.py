@@ -4,8 +4,10 @@ It installs no signal handlers, configures no logging, reads no files, never end
 """
 
 import asyncio
+import math
 import re
 from collections.abc import Callable, Collection
+from keyword import iskeyword
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -84,6 +86,9 @@ class Poller:
         the first stream is added. `registry`: where the metrics go (a private one by default). Raises
         ConfigurationError.
         """
+        if not 0 <= shutdown_timeout < math.inf:  # said this way round, NaN is outside too
+            text = f"shutdown_timeout {shutdown_timeout} is no number of seconds: a stop needs an end."
+            raise ConfigurationError(text)
         self._service = Service(
             region=region,
             endpoint_url=endpoint_url,
@@ -176,7 +181,15 @@ def _reference(handler: Handler) -> str:
     """The callable as a FunctionName, for logs and metrics; what is called is the object itself."""
     if not callable(handler):
         raise ConfigurationError(f"The handler {handler!r} is not callable: pass a function (event, context).")
-    module = getattr(handler, "__module__", None) or "application"
-    name = getattr(handler, "__qualname__", None) or type(handler).__qualname__
-    # a lambda or an inner function has signs in its name that no importable one has
-    return f"python:{module}:{re.sub(r'[^0-9A-Za-z_.]', '_', name)}"
+    module, name = getattr(handler, "__module__", None), getattr(handler, "__qualname__", None)
+    module = module if isinstance(module, str) and module else "application"
+    name = name if isinstance(name, str) and name else type(handler).__qualname__
+    return f"python:{_importable(module)}:{_importable(re.sub(r'[^0-9A-Za-z_.]', '_', name))}"
+
+
+def _importable(name: str) -> str:
+    """As near to the name as one comes that could be imported: lambdas, inner functions, and modules that were
+    loaded from a file such as my-app.py have signs in their names that no other has.
+    """
+    words = ["".join(sign if f"_{sign}".isidentifier() else "_" for sign in word) for word in name.split(".")]
+    return ".".join(word if word.isidentifier() and not iskeyword(word) else f"_{word}" for word in words)

@@ -481,6 +481,13 @@ async def test_used_outside_of_its_block():
         poller.Poller(state="nowhere")
 
 
+@pytest.mark.parametrize("timeout", [float("inf"), float("nan"), -1.0])
+def test_a_stop_has_an_end(timeout: float):
+    """Told when it is asked for, and not by the first mapping."""
+    with pytest.raises(ConfigurationError, match="shutdown_timeout"):
+        poller.Poller(shutdown_timeout=timeout)
+
+
 async def test_two_pollers_come_and_go_without_a_trace(aws: EmbeddedAws):
     """GEN-4: threads, tasks, connections."""
     threads = set(threading.enumerate())
@@ -511,4 +518,14 @@ def test_a_callable_of_any_kind_has_a_name_for_logs():
         assert target is handler
         assert parsed.function_name.startswith("python:")
     assert embed._parse(ARN + "orders", nothing, {})[0].function_name.endswith(":nothing")
+    for module, name, shown in (
+        ("my-app", "handler", "my_app:handler"),  # from a file that was loaded by its path
+        ("plugins.2024-orders.main", "class.x", "plugins._2024_orders.main:_class.x"),
+        ("shop.\xfc", "f.<locals>.<lambda>", "shop.\xfc:f._locals_._lambda_"),
+        (5, None, "application:"),
+        ("", "", "application:"),
+    ):
+        strange: Any = Callable()
+        strange.__module__, strange.__qualname__ = module, name
+        assert embed._parse(ARN + "orders", strange, {})[0].function_name.startswith(f"python:{shown}")
     assert embed._parse(ARN + "orders", "python:a:b", {})[1] is None
