@@ -196,15 +196,15 @@ class _Reading:
                         merged.setdefault(name, value)
             elif not isinstance(key, yaml.ScalarNode):
                 self._note("a key is a single word, not a list or a map", key, path)
-            elif (name := _whole(key.value)) is None:
+            elif (word := _whole(key.value)) is None:
                 self._note(_HALF, key, path)
-            elif name in seen:
-                sentence = f"{quote(name)} is here twice, first on line {seen[name]}"
-                self._note(f"{sentence}; write it once", key, (*path, name))
+            elif word in seen:
+                sentence = f"{quote(word)} is here twice, first on line {seen[word]}"
+                self._note(f"{sentence}; write it once", key, (*path, word))
             else:
-                seen[name] = key.start_mark.line + 1
-                self.document.lines[*path, name] = key.start_mark.line + 1
-                values[name] = self.value(member, (*path, name))
+                seen[word] = key.start_mark.line + 1
+                self.document.lines[*path, word] = key.start_mark.line + 1
+                values[word] = self.value(member, (*path, word))
         return merged | values
 
     def _bases(self, node: yaml.Node, path: Path) -> Iterator[dict[str, object]]:
