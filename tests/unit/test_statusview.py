@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import socket
 import struct
 import sys
@@ -36,8 +37,8 @@ def mapping(**more):
     }
 
 
-def shown(*mappings, width=80):
-    console = Console(file=io.StringIO(), width=width)
+def shown(*mappings, width=80, **more):
+    console = Console(file=io.StringIO(), width=width, **more)
     show({"mappings": list(mappings)}, console)
     return console.file.getvalue()
 
@@ -109,6 +110,19 @@ def test_columns_stand_below_each_other_whatever_the_names_are_written_in():
         cell_len(lines[1][: lines[1].rindex(" result")])
     }
     assert "\x1b" not in text
+
+
+def test_what_is_wrong_is_red_where_there_are_colours():
+    rows = mapping(trouble={"level": "bad"}), stream(last_result="error")
+    terminal = {"width": 110, "force_terminal": True, "color_system": "standard"}
+    colours = shown(*rows, **terminal)
+
+    for each in ("\x1b[1;31morders", "\x1b[32mEnabled", "\x1b[31m1,250", "100\x1b[31m/3", "\x1b[31merror"):
+        assert each in colours
+    plain = shown(*rows, **terminal, no_color=True)
+    assert "\x1b[1morders" in plain, "NO_COLOR leaves what is bold"
+    assert "\x1b[3" not in plain
+    assert re.sub(r"\x1b\[[0-9;]*m", "", colours) == shown(*rows, width=110)
 
 
 def test_a_mapping_that_has_done_nothing_shows_dashes_not_zeros_it_does_not_know():
