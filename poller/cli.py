@@ -193,15 +193,15 @@ def top(url: str, *, as_json: bool) -> None:
     """Watch the mappings of a running daemon, live.
 
     Arrow keys choose a mapping, of which the source, the last error and the shards are shown; s sorts, q ends it.
-    Without a terminal, or with --json, it prints what `poller status` prints, once. A daemon that asks for a token
-    gets the one in the environment variable POLLER_TOKEN.
+    Without a terminal, on one that only prints (TERM=dumb) or with --json, it prints what `poller status` prints,
+    once. A daemon that asks for a token gets the one in the environment variable POLLER_TOKEN.
     """
     from poller import statusview
 
     console = Console()
     if as_json:
         click.echo(json.dumps(statusview.fetch(url, _token()), indent=2))
-    elif not console.is_terminal or console.is_dumb_terminal:  # TERM=dumb: nothing would ever be shown
+    elif not console.is_terminal or console.is_dumb_terminal:
         statusview.show(statusview.fetch(url, _token()), console)
     else:
         from poller.top import run_top

@@ -1,7 +1,8 @@
 """The daemon's standard output and error, to which handlers print: what cannot be written there is dropped.
 
 Else a `print` would raise in the handler, and batches would fail and end in dead-letter queues because whoever
-watched (`poller run | head`, a closed terminal, a full disk behind a redirection) has gone away.
+watched (`poller run | head`, a closed terminal, a full disk behind a redirection) has gone away. What the encoding
+does not have is escaped, for the same reason.
 """
 
 import errno
