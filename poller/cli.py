@@ -177,9 +177,9 @@ def status(url: str, *, as_json: bool) -> None:
 
     A daemon that asks for a token gets the one in the environment variable POLLER_TOKEN.
     """
-    from poller import statusview
+    from poller import statusfetch, statusview
 
-    told = statusview.fetch(url, _token())
+    told = statusfetch.fetch(url, _token())
     if as_json:
         click.echo(json.dumps(told, indent=2))
     else:
@@ -196,13 +196,13 @@ def top(url: str, *, as_json: bool) -> None:
     Without a terminal, on one that only prints (TERM=dumb) or with --json, it prints what `poller status` prints,
     once. A daemon that asks for a token gets the one in the environment variable POLLER_TOKEN.
     """
-    from poller import statusview
+    from poller import statusfetch, statusview
 
     console = Console()
     if as_json:
-        click.echo(json.dumps(statusview.fetch(url, _token()), indent=2))
+        click.echo(json.dumps(statusfetch.fetch(url, _token()), indent=2))
     elif not console.is_terminal or console.is_dumb_terminal:
-        statusview.show(statusview.fetch(url, _token()), console)
+        statusview.show(statusfetch.fetch(url, _token()), console)
     else:
         from poller.top import run_top
 
@@ -211,7 +211,7 @@ def top(url: str, *, as_json: bool) -> None:
 
 def _token() -> str | None:
     from poller.settings import environment
-    from poller.statusview import TOKEN_VARIABLE
+    from poller.statusfetch import TOKEN_VARIABLE
 
     return environment().get(TOKEN_VARIABLE)
 

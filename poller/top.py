@@ -17,7 +17,7 @@ from rich.live import Live
 from poller import interrupt
 from poller.core.model import JsonObject
 from poller.errors import PollerError
-from poller.statusview import fetch
+from poller.statusfetch import fetch
 from poller.topview import View, lines, press
 
 ASK_EVERY = 1.0  # seconds

@@ -32,6 +32,7 @@ _IMPORTED = (
     "poller.checkpoint",
     "poller.operate.shown",
     "poller.operate.trial",
+    "poller.statusfetch",
     "poller.statusview",
 )
 _LONGEST = 1 << 20  # bytes of a request
