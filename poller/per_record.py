@@ -74,25 +74,27 @@ class _Batch:
         self._failures: dict[str, None] = {}
         self._blocked: set[str] = set()
         self._ended = False
-        self._current: tuple[str, Any] = ("", None)
+        self._current: tuple[str, str, str | None] = ("", "", None)  # identifier, source, message group
 
     def __iter__(self) -> Iterator[Any]:
         for identifier, record in self._records:
             if self._ended:
                 return
-            if _group(record) in self._blocked:
+            group = _group(record)
+            if group in self._blocked:
                 self._failures[identifier] = None
                 continue
-            self._current = (identifier, record)
+            # told apart before the function has the record, because it may take out of it what it likes
+            self._current = (identifier, record["eventSource"], group)
             yield record
 
     def failed(self, error: Exception) -> None:
         """The record that was handed out last has failed."""
-        identifier, record = self._current
+        identifier, source, group = self._current
         self._failures[identifier] = None
-        if record["eventSource"] != "aws:sqs":
+        if source != "aws:sqs":
             self._ended = True
-        elif (group := _group(record)) is not None:
+        elif group is not None:
             self._blocked.add(group)
         place = user_place(of_traceback(error.__traceback__))
         logging.getLogger("poller").warning(

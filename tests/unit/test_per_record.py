@@ -86,6 +86,27 @@ def test_a_fifo_queue_holds_back_the_rest_of_a_group(sync):
 
 
 @EITHER
+@pytest.mark.parametrize("emptied", ["attributes", "eventSourceARN", "eventSource", "messageId"])
+def test_a_record_that_its_function_has_taken_apart_still_holds_back_its_group(emptied, sync):
+    """FIFO-7: a record is the function's own, and its order does not hang on what is left of it."""
+    records = [fifo(n, group) for n, group in enumerate("AAB")]
+    ran = []
+
+    def work(record):
+        ran.append(record["body"])
+        record.pop(emptied)
+        raise BadError("no")
+
+    async def work_in_loop(record):
+        work(record)
+
+    response = poller.each(work if sync else work_in_loop)({"Records": records}, None)
+    response = response if sync else asyncio.run(response)
+    assert [entry["itemIdentifier"] for entry in response["batchItemFailures"]] == ["m0", "m1", "m2"]
+    assert ran == ["secret 0", "secret 2"]
+
+
+@EITHER
 @pytest.mark.parametrize("make", [kinesis, dynamodb])
 def test_a_stream_ends_at_the_first_failure(make, sync):
     """PBR-20: the position goes no further, and what was done after it would be done again."""
