@@ -4,6 +4,7 @@ A failure that repeats is told at once and then every 30 s with a count: an outa
 """
 
 import logging
+import warnings
 from typing import Any
 
 from poller.core.model import Instant
@@ -53,9 +54,17 @@ class Teller:
     def tell(
         self, level: int, action: str, text: str, exc_info: BaseException | None = None, **fields: Any
     ) -> None:
-        """One line. `action` is a word that programs may rely on, `text` one sentence for people."""
+        """One line. `action` is a word that programs may rely on, `text` one sentence for people.
+
+        Filters and handlers of the log are the program's own, and may fail: that costs the line, and neither the
+        batch of which it tells nor the mapping.
+        """
         extra = {"action": action, "mapping": self._mapping, **fields}
-        self._logger.log(level, "%s: %s", self._mapping, text, exc_info=exc_info, extra=extra)
+        try:
+            self._logger.log(level, "%s: %s", self._mapping, text, exc_info=exc_info, extra=extra)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the log cannot tell it
+            lost = f"{self._mapping}: a line of the log ({action}) was lost to {type(error).__name__}"
+            warnings.warn(lost, RuntimeWarning, stacklevel=1)
 
     def failure(self, action: str, kind: str, text: str, now: Instant, **fields: Any) -> None:
         """One warning, unless one of the same action and kind was written within the last 30 s."""

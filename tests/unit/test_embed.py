@@ -8,10 +8,12 @@ import inspect
 import io
 import logging
 import os
+import queue
 import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -433,6 +435,38 @@ async def test_no_signal_handler_no_logging_no_file_of_ours(
     ours = [name for name in opened if name.startswith(str(tmp_path)) or name.endswith(("poller.yaml", ".db"))]
     assert ours == []
     assert [entry.name for entry in os.scandir(tmp_path)] == ["poller.yaml"]
+
+
+async def test_a_log_that_fails_costs_its_lines_and_nothing_else(aws: EmbeddedAws):
+    """SQS-20: a handler of the program's own that lets its errors out, as one that writes to a full queue may."""
+
+    class Full(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise queue.Full
+
+    worked: list[str] = []
+
+    async def handler(event: Any, context: Any) -> None:
+        worked.append(event["Records"][0]["body"])
+        if len(worked) == 1:
+            raise ValueError
+
+    orders, full = queue_of(aws, visibility=1), Full()
+    logging.getLogger("poller").addHandler(full)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        try:
+            async with quick() as p:
+                mapping = p.add(ARN + "orders", handler, Handler={"TimeoutInSeconds": 1})
+                await asyncio.wait_for(mapping.started(), DEADLINE)
+                orders.send("one")
+                await until(lambda: len(worked) > 1, "the second attempt")
+                assert mapping.state == "Enabled"
+                await asyncio.wait_for(p.drain(), DEADLINE)
+        finally:
+            logging.getLogger("poller").removeHandler(full)
+    text = "orders: a line of the log (handler_error) was lost to Full"
+    assert text in [str(one.message) for one in told if one.category is RuntimeWarning]
 
 
 async def test_the_embedders_registry_has_our_series_while_we_run_and_its_own_always(aws: EmbeddedAws):
