@@ -121,7 +121,8 @@ class Child:
     async def ask(self, request: bytes) -> Answer:
         """Sends a line, which has its line break, and waits for the one that answers it, which comes without."""
         if self._over.is_set():
-            return Ended(await asyncio.shield(self.ended), unread=True)
+            status = await asyncio.shield(self.ended)
+            return OutOfTurn(unread=True) if self.babbled else Ended(status, unread=True)
         self._requests.begin(len(request))
         self._reply = self._loop.create_future()
         self._look_again = self._loop.call_later(LOOK_EVERY, self._look)
