@@ -65,7 +65,8 @@ class Child:
     """A process in a session of its own: Ctrl-C does not reach it, and its own children end with it.
 
     After any answer but bytes, and after an `ask` that was cancelled, it is to be killed. `answered` counts its
-    answers; `babbled` tells that it was ended for writing without being asked.
+    answers; `babbled` tells that it was ended for writing without being asked, `silent` that it was because it had
+    closed the end on which it answers.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Child:
         self.pid = process.pid
         self.answered = 0
         self.babbled = False
+        self.silent = False
         self._process = process
         self._pipes = pipes
         self._limit = limit
@@ -89,6 +91,7 @@ class Child:
         self._answers = _Answers(self._hear, self._over.set)
         self._ends: list[tuple[asyncio.Event, asyncio.BaseTransport]] = []
         self._patience = LAST_WORDS
+        self._wanted = True
         self.ended: asyncio.Future[int] = self._loop.create_future()
         """Its status, once nothing is left of it; not to be cancelled."""
         self._life = self._loop.create_task(self._live(), name=f"esm:child:{process.pid}")
@@ -145,7 +148,7 @@ class Child:
 
     def kill(self) -> None:
         """Ends it and its own children; returns before they are gone."""
-        self._patience = 0.0
+        self._patience, self._wanted = 0.0, False
         self._signal()
         self._over.set()
 
@@ -157,7 +160,7 @@ class Child:
     def dismiss(self) -> None:
         """Ends one that is not being asked, in peace: its input ends, and it has some time to follow."""
         if not self._over.is_set():
-            self._patience = FAREWELL
+            self._patience, self._wanted = FAREWELL, False
             self._requests.close()
             self._over.set()
 
@@ -230,6 +233,7 @@ class Child:
         try:
             await self._over.wait()
             if not await self._exits_within(self._patience):
+                self.silent = self._wanted
                 self._signal()
                 await self._exits_within(UNKILLABLE)
             with contextlib.suppress(TimeoutError):

@@ -91,7 +91,7 @@ class ChildPool:
             self._discard(child)
             if self._closed:
                 return FunctionError("Runtime.Abandoned", "poller stopped before the function was done")
-            said, error = self._judge(answer, invocation.request_id)
+            said, error = self._judge(child, answer, invocation.request_id)
             if not (isinstance(answer, Ended | OutOfTurn) and answer.unread):
                 self._failures = 0
                 self._tell(child, f"{said} while the function ran")
@@ -216,7 +216,7 @@ class ChildPool:
         if child in self._idle:
             self._idle.remove(child)
         if child not in self._leaving and child not in self._busy:
-            said = f"it ended with {ending(ended.result())}"
+            said = _how(child, ended.result())
             if child.babbled:
                 said = "it wrote to its standard output although no event was with it, and was ended"
             self._tell(child, f"{said} while it waited for work")
@@ -237,11 +237,11 @@ class ChildPool:
 
     # --- what is said ---
 
-    def _judge(self, answer: Answer, request_id: str) -> tuple[str, FunctionError]:
+    def _judge(self, child: Child, answer: Answer, request_id: str) -> tuple[str, FunctionError]:
         """What happened in words, and the error that it is once the function may have run."""
         match answer:
             case Ended(status, unread):
-                said = f"it ended with {ending(status)}{' before it had read the event' if unread else ''}"
+                said = f"{_how(child, status)}{' before it had read the event' if unread else ''}"
                 return said, FunctionError("Runtime.ExitError", _lambdas_words(status, request_id))
             case TooLong():
                 said = f"its response has more than {RESPONSE_LIMIT} bytes"
@@ -266,6 +266,12 @@ def ending(status: int) -> str:
         return f"exit code {status}"
     killed = ", as a machine that is short of memory does it" if status == -signal.SIGKILL else ""
     return f"signal {-status} ({_name(-status)}{killed})"
+
+
+def _how(child: Child, status: int) -> str:
+    if child.silent:  # the signal was ours
+        return "it closed its standard output, went on, and was ended"
+    return f"it ended with {ending(status)}"
 
 
 def _name(number: int) -> str:

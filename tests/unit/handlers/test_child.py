@@ -251,6 +251,22 @@ async def test_dismissed_but_deaf_it_is_killed(shell, monkeypatch: pytest.Monkey
     assert await child.ended == -9
 
 
+async def test_who_goes_on_without_an_end_to_answer_on_is_ended_and_known_for_it(shell, monkeypatch):
+    """Nobody else has killed it; and whoever ends by itself, or is killed by others, is not such a one."""
+    monkeypatch.setattr(module, "LAST_WORDS", 0.05)
+    child = await shell("read -r line; exec >&-; sleep 600")
+    assert await child.ask(b"x\n") == Ended(-9, unread=False)
+    assert child.silent
+    monkeypatch.setattr(module, "LAST_WORDS", 30.0)
+    for end, status in (("exec >&-; exit 3", 3), ("kill -9 $$", -9), ("exec >&-; kill -9 $$", -9)):
+        child = await shell(f"read -r line; {end}")
+        assert await child.ask(b"x\n") == Ended(status, unread=False)
+        assert not child.silent
+    child = await shell("exec >&-; sleep 600")
+    await child.end()
+    assert not child.silent
+
+
 async def test_ctrl_c_in_a_terminal_does_not_reach_it(shell):
     child = await shell(ECHO)
     assert os.getsid(child.pid) == os.getpgid(child.pid) == child.pid != os.getsid(0)

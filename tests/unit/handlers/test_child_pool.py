@@ -24,6 +24,7 @@ class Puppet(Child):
         self.pid = next(NUMBERS)
         self.answered = 0
         self.babbled = False
+        self.silent = False
         self.lives = True
         self.stays = False
         self.killed = self.dismissed = False
@@ -258,6 +259,25 @@ async def test_who_spoke_unasked_is_told_of(caplog):
     world.made[0].die()
     await settle()
     assert "although no event was with it" in caplog.text
+
+
+async def test_a_kill_of_ours_is_not_blamed_on_the_machine(caplog):
+    """Who reads of SIGKILL looks for a want of memory."""
+    world = World()
+    task = world.call()
+    await settle()
+    world.made[0].silent = True
+    world.made[0].replies.put_nowait(Ended(-9, unread=False))
+    assert isinstance(await answered(task), FunctionError)
+    await succeed(world)
+    world.made[1].silent = True
+    world.made[1].die(-9)
+    await settle()
+    told = [record.getMessage() for record in caplog.records]
+    assert [text.partition(": it ")[2] for text in told] == [
+        "closed its standard output, went on, and was ended while the function ran",
+        "closed its standard output, went on, and was ended while it waited for work",
+    ]
 
 
 async def test_a_child_that_cannot_be_had_is_not_invoked_with_the_reason_and_a_growing_pause():
