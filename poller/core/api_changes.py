@@ -68,7 +68,7 @@ def redrafted(old: Draft, fields: object) -> Draft | Refused:
     given = _plain(fields)
     if isinstance(given, Refused):
         return given
-    merged = dict(old.fields)
+    merged, cleared = dict(old.fields), []
     for name, value in given.items():
         if value is None:
             continue
@@ -76,11 +76,15 @@ def redrafted(old: Draft, fields: object) -> Draft | Refused:
             if value != old.fields.get(name):
                 advice = "use TagResource" if name == "Tags" else "delete the mapping and create another"
                 return refused("ValidationException", f"{name} cannot be changed by an update: {advice}.")
-        elif name in _CLEARABLE and _nothing(value):
-            merged.pop(name, None)
         else:
             merged[name] = value
-    return _parsed(merged, old.mapping.uuid)
+            if name in _CLEARABLE and _nothing(value):
+                cleared.append(name)
+    draft = _parsed(merged, old.mapping.uuid)
+    if isinstance(draft, Refused) or not cleared:
+        return draft
+    # only what a Create takes for nothing clears: a misspelt member must not cost a mapping its destination
+    return _parsed({name: value for name, value in merged.items() if name not in cleared}, old.mapping.uuid)
 
 
 def retagged(old: Draft, tags: Mapping[str, object], without: Collection[str] = ()) -> Draft | Refused:

@@ -153,6 +153,26 @@ def test_an_empty_value_clears(source: Any, name: str, value: Any, empties: list
         assert updated(having, **{name: empty}) == without
 
 
+@pytest.mark.parametrize(
+    "empty",
+    [
+        {"OnSuccess": {}},
+        {"OnSuccess": {"Destination": ""}},
+        {"OnFailur": {}},
+        {"OnFailure": {"Destinatio": ""}},
+        {"OnFailure": {}, "OnSuccess": {}},
+        "",
+        [],
+    ],
+)
+def test_what_a_create_refuses_clears_nothing(empty: Any) -> None:
+    """CFG-10, CFG-39, CFG-55: a misspelt member would cost the mapping its failure destination."""
+    having = made(STREAM, DestinationConfig=QUEUE_DESTINATION)
+    assert refusal(redrafted(having, {"DestinationConfig": empty})) == refusal(
+        drafted({**STREAM, "DestinationConfig": empty}, UUID)
+    )
+
+
 def test_a_cleared_limit_makes_room_for_what_it_excluded() -> None:
     """CFG-47: at once, in one update."""
     old = made(QUEUE, ScalingConfig={"MaximumConcurrency": 5})
