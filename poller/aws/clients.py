@@ -57,6 +57,7 @@ class AwsClients:
         shared = SharedCredentials(self._credentials, self._clock)
         self._session.register_component("credential_provider", shared)
         self._stack = AsyncExitStack()
+        self._stack.push_async_callback(self._credentials.close)
         self._tls: ssl.SSLContext | None = None
         self._wires: dict[tuple[str, str], WireClient] = {}
         self._clients: dict[tuple[str, str, int], Any] = {}

@@ -5,7 +5,9 @@ import asyncio
 import pytest
 from aiobotocore.session import AioSession
 from botocore.exceptions import CredentialRetrievalError
+from botocore.parsers import ResponseParserError
 
+from poller.aws import credentials
 from poller.aws.credentials import FAILURE_SECONDS, RENEWAL_SECONDS, TRUSTED_SECONDS, CredentialSource
 from poller.aws.sigv4 import Credentials
 from poller.core.model import SourceProblem
@@ -18,6 +20,7 @@ class Provider:
     def __init__(self):
         self.found = Credentials("A", "s", "t")
         self.error = None
+        self.slow = None
         self.asked = self.sessions = 0
 
     def session(self):
@@ -29,7 +32,7 @@ class Provider:
 
     async def get_frozen_credentials(self):
         self.asked += 1
-        await asyncio.sleep(0)
+        await (asyncio.sleep(0) if self.slow is None else self.slow.wait())
         if self.error is not None:
             raise self.error
         return self.found
@@ -103,11 +106,58 @@ async def test_none_found_tells_where_it_looked_and_recovers(source, provider):
     assert await source.load(10.0) == found
 
 
-async def test_a_cancelled_load_leaves_the_next_one_free(source, provider):
-    load = asyncio.ensure_future(source.load(0.0))
+@pytest.mark.parametrize("error", [ResponseParserError, TypeError, AttributeError, OverflowError, LookupError])
+async def test_what_the_sdk_cannot_read_is_an_error_that_quotes_nothing(source, provider, error):
+    """A page of a proxy in STS's place, an answer without its fields: the SDK's parsers let anything through. It
+    must not end what waits for credentials, and may have keys in it.
+    """
+    provider.error = error("<html> SECRET")
+    with pytest.raises(SourceError, match=f"cannot be read .{error.__name__}") as caught:
+        await source.load(0.0)
+    assert caught.value.problem is SourceProblem.CREDENTIALS
+    assert "SECRET" not in str(caught.value)
+    provider.error = None
+    assert await source.load(10.0) == provider.found
+
+
+async def give_up(load):
     await asyncio.sleep(0)
     load.cancel()
     await asyncio.gather(load, return_exceptions=True)
+
+
+async def test_who_cannot_wait_longer_leaves_the_load_to_others(source, provider):
+    """A source may take longer than a call has, a program that waits for a touch perhaps: begun anew by each call
+    it would never end, and leave one process after the other behind.
+    """
+    provider.slow = asyncio.Event()
+    for mono in (0.0, 10.0, 20.0):
+        await give_up(asyncio.ensure_future(source.load(mono)))
+    waiting = asyncio.ensure_future(source.load(30.0))
+    provider.slow.set()
+    assert await waiting == provider.found
+    assert (provider.asked, provider.sessions) == (1, 1)
+
+
+async def test_a_source_that_hangs_is_asked_anew_after_a_while(source, provider, monkeypatch):
+    monkeypatch.setattr(credentials, "LOAD_SECONDS", 0.05)
+    provider.slow = asyncio.Event()
+    with pytest.raises(SourceError, match=r"did not answer within 0\.05 s"):
+        await source.load(0.0)
+    provider.slow = None
+    monkeypatch.undo()
+    assert await source.load(10.0) == provider.found
+
+
+async def test_closing_ends_a_load_and_those_who_wait_for_it(source, provider):
+    await source.close()
+    provider.slow = asyncio.Event()
+    waiting = asyncio.ensure_future(source.load(0.0))
+    await asyncio.sleep(0)
+    await source.close()
+    with pytest.raises(SourceError, match="nobody wants them"):
+        await waiting
+    provider.slow = None
     assert await source.load(0.0) == provider.found
 
 
@@ -173,3 +223,21 @@ async def test_a_broken_set_up_is_one_readable_sentence(real, tmp_path, monkeypa
         await real.load(0.0)
     assert caught.value.problem is SourceProblem.CREDENTIALS
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["[]", "null", '{"Version":1,"AccessKeyId":1,"SecretAccessKey":"s"}',
+     '{"Version":1,"AccessKeyId":null,"SecretAccessKey":"s"}',
+     '{"Version":1,"AccessKeyId":"A","SecretAccessKey":"s","Expiration":17}',
+     '{"Version":1,"AccessKeyId":"A","SecretAccessKey":"s","Expiration":"2030-01-01T00:00:00"}'],
+    ids=["list", "null", "number for a key", "no key", "number for a time", "time of no zone"],
+)  # fmt: skip
+async def test_what_a_process_tells_in_another_form_is_one_sentence(real, tmp_path, told):
+    program = tmp_path / "told"
+    program.write_text(f"#!/bin/sh\necho '{told}'\n")
+    program.chmod(0o700)
+    (tmp_path / "config").write_text(f"[default]\ncredential_process = {program}\n")
+    with pytest.raises(SourceError, match=r"^AWS credentials could not be loaded: ") as caught:
+        await real.load(0.0)
+    assert caught.value.problem is SourceProblem.CREDENTIALS

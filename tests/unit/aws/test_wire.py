@@ -357,6 +357,7 @@ async def test_credentials_that_never_come_end_with_the_deadline(serve, clock):
     wire = WireClient("sqs", "r", endpoint=server.url, http=http, credentials=source, clock=clock)
     with pytest.raises(SourceError, match="credentials were not there in time"):
         await wire.call("ReceiveMessage", {}, deadline=0.1)
+    await source.close()
     await http.close()
 
 
