@@ -7,6 +7,7 @@ import ssl
 
 import pytest
 
+from poller.aws import http1
 from poller.aws.http1 import BadResponse, ConnectFailed, Disconnected, HttpClient, HttpResponse, TimedOut
 
 LONG = 30.0  # a deadline that no test reaches
@@ -180,7 +181,9 @@ async def test_close_without_an_answer_on_a_new_connection_is_not_tried_again(se
 
 @pytest.mark.parametrize("abrupt", [True, False])
 @pytest.mark.parametrize("idempotent", [True, False])
-async def test_kept_connection_closed_under_a_request(serve, connect, abrupt, idempotent):
+async def test_kept_connection_closed_under_a_request(serve, connect, abrupt, idempotent, monkeypatch):
+    monkeypatch.setattr(http1, "JUST_CLOSING", 60.0)  # however slow this machine is
+
     async def script(line, number):
         await line.request()
         await line.answer(b"%d" % number)
@@ -199,6 +202,29 @@ async def test_kept_connection_closed_under_a_request(serve, connect, abrupt, id
     else:
         with pytest.raises(Disconnected):
             await post(client)
+
+
+async def test_connection_closed_in_mid_work_is_not_asked_again(serve, connect, until, monkeypatch):
+    """A long poll whose server goes away after most of its wait: sent once more it would be cut off by the deadline
+    of the first, and the messages that it takes along are in nobody's hands.
+    """
+    monkeypatch.setattr(http1, "JUST_CLOSING", 0.05)
+    loop = asyncio.get_running_loop()
+
+    async def script(line, number):
+        await line.request()
+        await line.answer()
+        await line.request()
+        came = loop.time()
+        await until(lambda: loop.time() > came + 0.1)
+
+    server = await serve(script)
+    client = connect(server.url)
+    await post(client)
+    with pytest.raises(Disconnected) as caught:
+        await post(client, idempotent=True)
+    assert not caught.value.answered
+    assert len(server.requests) == 2
 
 
 async def test_connection_closed_while_idle_is_replaced(serve, connect, until):
