@@ -22,9 +22,9 @@ MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 MAX_CONNECTIONS = 4096
 # Below the idle limit of the servers that we know, so that they seldom close under a request of ours.
 IDLE_SECONDS = 20.0
-# Seconds within which a server that was closing a connection when a request came has ended it. One that has had the
-# request for longer was at work on it, and what is left of the deadline is too short for another long poll: cut off
-# in its middle, that may take messages along which nobody gets to see.
+# Seconds within which a server that was closing a connection when a request came has ended it. One that has had
+# the request for longer was at work on it, and what is left of the deadline is too short for another long poll:
+# cut off in its middle, that may take messages along which nobody gets to see.
 JUST_CLOSING = 2.0
 CLOCK_STEP = 0.002  # seconds: uvloop's clock has whole milliseconds, and a timer may ring within the last one
 CONNECT_SECONDS = 10.0

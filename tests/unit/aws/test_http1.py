@@ -205,8 +205,8 @@ async def test_kept_connection_closed_under_a_request(serve, connect, abrupt, id
 
 
 async def test_connection_closed_in_mid_work_is_not_asked_again(serve, connect, until, monkeypatch):
-    """A long poll whose server goes away after most of its wait: sent once more it would be cut off by the deadline
-    of the first, and the messages that it takes along are in nobody's hands.
+    """A long poll whose server goes away after most of its wait: sent once more, it would be cut off by what is
+    left of the deadline, and the messages that it takes along are in nobody's hands.
     """
     monkeypatch.setattr(http1, "JUST_CLOSING", 0.05)
     loop = asyncio.get_running_loop()
