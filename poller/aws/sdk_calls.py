@@ -45,6 +45,7 @@ async def ask(
         raise late from error
     except (BotoCoreError, ClientError, ResponseParserError, OSError, ValueError) as error:
         refused = errors.from_sdk(service, operation, error)
+        clients.refused(refused)
         outcome = refused.problem
         raise refused from error
     except (LookupError, TypeError, AttributeError) as error:  # the SDK's parsers met XML of another kind

@@ -9,8 +9,10 @@ import pytest
 
 from poller.aws import destinations
 from poller.aws.clients import AwsClients
+from poller.aws.credentials import RENEWAL_SECONDS
 from poller.aws.destinations import TRIES, open_destination
 from poller.core.mapping import DestinationArn, DestinationKind
+from poller.core.model import Instant
 from poller.errors import DestinationError
 from poller.ports import FailureDocument
 from poller.testing import EmbeddedAws
@@ -131,6 +133,32 @@ async def test_lost_connections_are_got_over(aws, clients, arn, operation, actio
     await destination.deliver(DOCUMENT)
     assert tries(aws, operation) == TRIES
     assert len(arrived(aws, arn)) == 1
+
+
+@EVERY
+async def test_the_next_try_has_credentials_that_were_renewed(aws, arn, operation, action, monkeypatch, tmp_path):
+    """DST-30: three tries with the same expired credentials would lose the document."""
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    file = tmp_path / "credentials"
+    text = "[default]\naws_access_key_id = {}\naws_secret_access_key = s\n"
+    file.write_text(text.format("AKIDOLD"))
+    async with AwsClients(endpoint_url=aws.url, clock=(clock := Clock())) as clients:
+        destination = await opened(aws, clients, arn)
+        file.write_text(text.format("AKIDNEW"))
+        clock.mono += RENEWAL_SECONDS
+        aws.faults.fail(operation, status=403, code="ExpiredToken")
+        await destination.deliver(DOCUMENT)
+        held = clients._credentials.held(clock.mono)
+    assert held is not None
+    assert held.access_key == "AKIDNEW"
+
+
+class Clock:
+    mono = 1000.0
+
+    def now(self):
+        return Instant(1_700_000_000.0, self.mono)
 
 
 @EVERY
