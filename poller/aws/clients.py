@@ -141,6 +141,14 @@ class AwsClients:
                 raise errors.from_sdk(service, "client", error) from error
             yield client
 
+    async def credentials_within(self, seconds: float, purpose: str) -> None:
+        """To be awaited before a call of an SDK client whose time is somebody else's: the SDK would wait for
+        credentials as part of the call. Raises SourceError(CREDENTIALS).
+        """
+        mono = self._clock.now().mono
+        if self._credentials.held(mono) is None:
+            await self._credentials.load_within(seconds, mono, purpose)
+
     def refused(self, error: SourceError) -> None:
         """To be told of a refusal that an SDK client brought: credentials called expired are read anew."""
         if error.code in errors.EXPIRED_CREDENTIALS:

@@ -19,6 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from poller.aws.errors import no_credentials
 from poller.aws.sigv4 import Credentials
 from poller.clock import Clock
+from poller.core.model import SourceProblem
 from poller.errors import SourceError
 
 # How long an answer of the session is used without asking it again; it refreshes minutes before expiry.
@@ -65,6 +66,18 @@ class CredentialSource:
             raise self._failure
         assert self._held is not None
         return self._held
+
+    async def load_within(self, seconds: float, mono: float, purpose: str) -> Credentials:
+        """`load`, for a call that cannot wait longer: it fails then, with SourceError(CREDENTIALS) too."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.load(mono)
+        except TimeoutError as error:
+            raise SourceError(
+                SourceProblem.CREDENTIALS,
+                f"AWS credentials were not there in time for {purpose}. Check their source "
+                "(instance or container role, SSO, credential_process).",
+            ) from error
 
     async def close(self) -> None:
         """Ends a load that is under way; whoever waits for it gets the SourceError."""

@@ -27,6 +27,7 @@ from poller.errors import SourceError
 from poller.ports import Handler, Invocation
 
 CONNECT_TIMEOUT: Final = 5.0
+CREDENTIALS_TIMEOUT: Final = 10.0
 LONGEST_FUNCTION: Final = 900.0
 MARGIN: Final = 60.0
 """Seconds that a read waits beyond the longest function and our own limit: neither must be cut short (INV-3)."""
@@ -59,6 +60,8 @@ class LambdaHandler:
         self._name = mapping.function_name
         self._region = mapping.function_arn.split(":")[3]
         self._clients = clients
+        # of the time that a call has: the rest is left to say that there was none
+        self._patience = min(CREDENTIALS_TIMEOUT, mapping.handler.timeout / 2)
         self._config = AioConfig(
             connect_timeout=CONNECT_TIMEOUT,
             read_timeout=max(LONGEST_FUNCTION, mapping.handler.timeout) + MARGIN,
@@ -84,6 +87,7 @@ class LambdaHandler:
             _xray.set(format_xray(invocation.trace))
         try:
             client = await self._opened()
+            await self._clients.credentials_within(self._patience, "lambda Invoke")
             result = from_lambda(await _ask(client, self._name, serialise(invocation.event)))
         except ClientError as error:
             refused = errors.from_sdk("lambda", "Invoke", error)

@@ -184,15 +184,9 @@ class WireClient:
         return await self._load_credentials(operation, until) != credentials
 
     async def _load_credentials(self, operation: str, until: float) -> Credentials:
-        try:
-            async with asyncio.timeout_at(until):
-                return await self._credentials.load(self._clock.now().mono)
-        except TimeoutError as error:
-            raise SourceError(
-                SourceProblem.CREDENTIALS,
-                f"AWS credentials were not there in time for {self.service} {operation}. Check their source "
-                "(instance or container role, SSO, credential_process).",
-            ) from error
+        seconds = until - asyncio.get_running_loop().time()
+        mono = self._clock.now().mono
+        return await self._credentials.load_within(seconds, mono, f"{self.service} {operation}")
 
     def _decode(self, operation: str, body: bytes) -> JsonObject:
         if not body:

@@ -359,6 +359,24 @@ async def test_missing_credentials_are_told_and_found_once_they_are_there(aws, o
         assert await handler.invoke(CALL) == Succeeded(b"null")
 
 
+async def test_credentials_that_do_not_come_are_no_attempt(aws, opened, monkeypatch):
+    """INV-6, ERR-1: the function has not seen the event. Were they waited for until the end of the call, its time
+    limit would count as a failure of the function.
+    """
+
+    class Hanging:
+        async def get_credentials(self):
+            await asyncio.Event().wait()
+
+    async with AwsClients(endpoint_url=aws.url) as clients:
+        monkeypatch.setattr(clients._credentials, "_make_session", Hanging)
+        handler = await opened(clients, make_mapping(timeout=0.1))
+        async with asyncio.timeout(30):
+            result = await handler.invoke(CALL)
+    assert isinstance(result, NotInvoked)
+    assert "credentials were not there in time for lambda Invoke" in result.message
+
+
 async def test_credentials_called_expired_are_read_anew(aws, opened, monkeypatch, tmp_path):
     """INV-6: a file that was rewritten since is read again, by the client that is in use."""
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
