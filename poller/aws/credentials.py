@@ -9,6 +9,7 @@ or a touch), and each call that gave up would start it again, and leave a proces
 
 import asyncio
 from collections.abc import Callable
+from math import inf
 from typing import Self
 
 from aiobotocore.credentials import AioCredentials
@@ -41,6 +42,7 @@ class CredentialSource:
         self._loading: asyncio.Task[None] | None = None
         self._held: Credentials | None = None
         self._held_until = 0.0
+        self._rejected = -inf  # when refused credentials caused a load
         self._failure: SourceError | None = None
         self._failure_until = 0.0
 
@@ -100,7 +102,8 @@ class CredentialSource:
 
     def reject(self, refused: Credentials, mono: float) -> None:
         """The service called these expired or unknown: `load` will start from a new session, now and then."""
-        if self._held is refused and mono >= self._held_until - TRUSTED_SECONDS + RENEWAL_SECONDS:
+        if self._held is refused and mono >= self._rejected + RENEWAL_SECONDS:
+            self._rejected = mono
             self._held_until = 0.0
             self._session = None
 
