@@ -23,6 +23,7 @@ from botocore.utils import get_environ_proxies
 from poller.aws import errors
 from poller.aws.credentials import CredentialSource, SharedCredentials
 from poller.aws.http1 import HttpClient
+from poller.aws.sdk_session import StayingSession
 from poller.aws.wire import Observer, WireClient
 from poller.clock import Clock, SystemClock
 from poller.errors import ConfigurationError, SourceError
@@ -130,6 +131,7 @@ class AwsClients:
     @asynccontextmanager
     async def own_client(self, service: str, region: str, config: AioConfig) -> AsyncIterator[Any]:
         """An aiobotocore client with settings of its own, for one user, who closes it. Raises SourceError."""
+        config = config.merge(AioConfig(http_session_cls=StayingSession))
         async with AsyncExitStack() as stack:
             try:
                 client = await stack.enter_async_context(

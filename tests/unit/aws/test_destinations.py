@@ -125,6 +125,31 @@ async def test_two_failures_are_got_over(aws, clients, arn, operation, action, f
     assert told == [(service, operation, problem)] * (TRIES - 1) + [(service, operation, "success")]
 
 
+async def test_a_bucket_elsewhere_is_found(serve):
+    """DST-1: nothing tells its region but S3, which sends there (307, while a bucket is new); the request must be
+    signed anew for that region, not just be sent elsewhere.
+    """
+    regions = []
+
+    async def script(line, number):
+        while True:
+            head = await line.reader.readuntil(b"\r\n\r\n")
+            await line.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+            await line.reader.readexactly(int(re.search(rb"(?i)content-length: (\d+)", head)[1]))
+            regions.append(re.search(rb"Credential=[^/]+/\d+/([^/]+)/", head)[1].decode())
+            if len(regions) == 1:
+                text = b"<Error><Code>TemporaryRedirect</Code><Bucket>bad-ones</Bucket></Error>"
+                where = "x-amz-bucket-region: eu-west-1\r\nLocation: /elsewhere\r\n"
+                await line.answer(text, "307 Temporary Redirect", where)
+            else:
+                await line.answer(b"", extra='ETag: "x"\r\n')
+
+    server = await serve(script)
+    async with AwsClients(endpoint_url=server.url) as clients:
+        await (await open_destination(BUCKET, clients, "us-east-1")).deliver(DOCUMENT)
+    assert regions == ["us-east-1", "eu-west-1"]
+
+
 @EVERY
 async def test_lost_connections_are_got_over(aws, clients, arn, operation, action):
     """DST-30."""

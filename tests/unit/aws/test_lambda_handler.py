@@ -336,6 +336,28 @@ async def test_inv_4_answers_that_are_none(serve, opened):
             assert server.connections == asked
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_inv_4_a_redirected_call_is_no_invocation(serve, opened, status):
+    """INV-2, INV-4: a proxy that wants a log-in first, an endpoint of plain http: the SDK follows wherever it is
+    sent, and what answers there is no function.
+    """
+
+    async def script(line, number):
+        while True:
+            head, _ = await line.request()
+            if b"/invocations" in head:
+                await line.answer(b"", f"{status} Elsewhere", "Location: /login\r\n")
+            else:
+                await line.answer(b"welcome", extra="Content-Type: text/plain\r\n")
+
+    server = await serve(script)
+    async with AwsClients(endpoint_url=server.url) as clients:
+        result = await (await opened(clients)).invoke(CALL)
+    assert isinstance(result, NotInvoked)
+    assert str(status) in result.message
+    assert len(server.requests) == 1
+
+
 async def test_inv_4_nobody_there(opened):
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
