@@ -26,6 +26,9 @@ FETCH_DEADLINE: Final = 10.0  # seconds
 # DynamoDB cannot start at a time: older records are read and passed over. Its times have whole seconds (some
 # stand-ins': whole minutes), and a record too many is better than one too few.
 COARSE: Final = 60.0
+# An empty read of a source that does not tell how far behind it is may stand in the middle of a backlog (STR-26).
+# After so many in a row, five seconds at DynamoDB's pace, the first of them is believed to have seen the tip.
+BELIEVED: Final = 20
 # These are about the iterator, or may be: one of a stream that was made anew, or that a server has forgotten.
 _ITERATOR_LOST: Final = frozenset({SourceProblem.EXPIRED, SourceProblem.MISSING, SourceProblem.REFUSED})
 
@@ -35,9 +38,10 @@ class Reading:
 
     `behind` is seconds behind the newest record, where the source tells. `tip_at` is the epoch second at which the
     read went out that last saw the tip of the stream: its answer says nothing of what came later and may have
-    been long on its way. `tips` is how many reads in a row were there and brought nothing. `positioned`: one has
-    succeeded, so that it is certain what comes first. `passing_over`: all that was read so far is older than the
-    start, and more of it may come, so that the start has to stay the position (STR-11).
+    been long on its way. `tips` is how many reads in a row were there and brought nothing, with that known.
+    `positioned`: one has succeeded, so that it is certain what comes first. `passing_over`: all that was read so
+    far is older than the start, and more of it may come, so that the start has to stay the position (STR-11):
+    empty reads do not tell that there is none, and a restart that reads old records again costs reads only.
     `limit` is how many records the next read may bring.
     """
 
@@ -57,6 +61,7 @@ class Reading:
         self.behind: float | None = None
         self.tip_at: float | None = None
         self._asked_at = 0.0
+        self._empty: tuple[float, ...] = ()  # when the last BELIEVED reads, all of them empty, went out
         self.tips = 0
         self.positioned = False
 
@@ -90,12 +95,21 @@ class Reading:
         self._pinned()
         full, self.limit = count >= self.limit, min(self._most, self.limit * 2)
         # an empty page may stand before more (STR-26), a full one mostly does, and DynamoDB does not tell
-        at_tip = not page.behind and not full and (page.behind is not None or count == 0)
-        if at_tip:
-            self.tip_at = self._asked_at
-            self.passing_over = False
-        self.tips = self.tips + 1 if at_tip and count == 0 else 0
-        self._pace.ended(behind=not at_tip, size=page.size)
+        quiet = not page.behind and not full and (page.behind is not None or count == 0)
+        seen_at = self._tip_seen(page, count) if quiet else None
+        if not quiet:
+            self._empty = ()
+        if seen_at is not None:
+            self.tip_at = seen_at
+        self.tips = self.tips + 1 if seen_at is not None and count == 0 else 0
+        self._pace.ended(behind=not quiet, size=page.size)
+
+    def _tip_seen(self, page: Page, count: int) -> float | None:
+        """When the read went out of which it is known now that it was at the tip."""
+        if page.behind is not None:
+            return self._asked_at
+        self._empty = (*self._empty, self._asked_at)[-BELIEVED:]
+        return self._empty[0] if len(self._empty) == BELIEVED else None
 
     def gap(self, records: list[Record]) -> Gap | None:
         """What was trimmed before it was read (STR-25), told with the first records behind it, or at the end."""
@@ -134,7 +148,7 @@ class Reading:
         is left; nothing else is skipped. `iterator` is the one that was used, None if none could be had.
         """
         self.under_way = False
-        self.tips = 0
+        self.tips, self._empty = 0, ()
         self._pace.failed(problem, now)
         if iterator is not None:
             self._iterator = iterator

@@ -16,7 +16,8 @@ from botocore.exceptions import EndpointConnectionError
 from poller.aws.http1 import BadResponse, ConnectFailed, Disconnected, HttpResponse, TimedOut
 from poller.aws.sigv4 import Credentials
 from poller.aws.wire import WireClient
-from poller.core.model import JsonObject
+from poller.core.model import JsonObject, SourceProblem
+from poller.errors import SourceError
 from poller.testing.calls import AwsError
 from poller.testing.dynamodb import DynamoDb
 from poller.testing.kinesis import Kinesis
@@ -217,7 +218,7 @@ class SimCredentials:
     def held(self, mono: float) -> Credentials | None:
         return self._held
 
-    async def load(self, mono: float) -> Credentials:
+    async def load_within(self, seconds: float, mono: float, purpose: str) -> Credentials:
         if self._held is None:
             self._number += 1
             self._held = Credentials(f"AKID{self._number}", "secret")
@@ -260,6 +261,10 @@ class SimClients:
 
     async def client(self, service: str, region: str, *, retries: int = 3) -> "SimSdk":
         return SimSdk(self._process, service)
+
+    def refused(self, error: SourceError) -> None:
+        """No weather of topics and buckets has their credentials expire."""
+        assert error.problem is SourceProblem.UNREACHABLE
 
 
 class SimSdk:

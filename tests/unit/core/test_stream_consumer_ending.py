@@ -3,10 +3,11 @@
 import pytest
 
 from poller.core.messages import Request
-from poller.core.model import SourceProblem
+from poller.core.model import SourceKind, SourceProblem
 from poller.core.records import TRIM_HORIZON, Progress, after
 from poller.core.stream_consumer import Mode
 from poller.core.stream_messages import Fetch, Finished, Invoke, Save, SendDocument, Settled
+from poller.core.stream_reading import BELIEVED
 from tests.unit.core.stream_machine import (
     BOOM,
     BUSY,
@@ -210,6 +211,18 @@ def test_a_drain_does_not_believe_an_empty_read_behind_the_tip() -> None:
         rig.bring(behind=2.0)
         rig.tick()
     assert rig.finished is None
+
+
+def test_a_drain_of_dynamodb_believes_many_empty_reads_only() -> None:
+    """STR-26, API-8: a few may stand in the middle of a backlog."""
+    rig = Rig(source=SourceKind.DYNAMODB)
+    rig.ask(Request.DRAIN)
+    for _ in range(BELIEVED):
+        rig.bring(behind=None)
+        assert rig.finished is None
+        rig.tick()
+    rig.bring(behind=None)
+    assert rig.finished is not None
 
 
 def test_a_drain_waits_for_what_fails() -> None:

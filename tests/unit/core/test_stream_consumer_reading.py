@@ -9,6 +9,7 @@ from poller.core.payload import EVENT_LIMIT
 from poller.core.records import TRIM_HORIZON, Position, PositionKind, Progress, after
 from poller.core.stream_consumer import BUFFER_BYTES, BUFFER_RECORDS, CAREFUL_LIMIT
 from poller.core.stream_messages import Fetch, Finished, Gap, Invoke, Save
+from poller.core.stream_reading import BELIEVED
 from tests.unit.core.stream_machine import (
     BOOM,
     CHILD,
@@ -169,14 +170,19 @@ def test_latest_after_a_restart_on_dynamodb() -> None:
     assert rig.one(Save).progress.position == after("5")
 
 
-def test_the_tip_moves_the_position_past_what_is_old() -> None:
-    """STR-11, STR-32: a restart shall not read the whole shard again."""
+def test_empty_reads_do_not_move_the_position_past_what_is_old() -> None:
+    """STR-11, STR-26: a process that went on behind an old record would deliver those that come after it."""
     rig = Rig(progress=Progress(PIN), source=DYNAMODB)
     rig.bring(change(1, at=-500.0), behind=None, passed=1)
+    for _ in range(2 * BELIEVED):
+        rig.tick()
+        rig.bring(behind=None)
     assert rig.row.position == PIN
     rig.tick()
-    rig.bring(behind=None)
-    assert rig.rest().place == 1
+    rig.bring(change(2, at=-400.0), change(3), behind=None, passed=2)
+    assert rig.running == [[3]]
+    rig.end()
+    assert rig.rest().place == 3
 
 
 def test_sequence_numbers_grow_in_length() -> None:

@@ -3,11 +3,12 @@
 import orjson
 import pytest
 
-from poller.core.model import Succeeded
+from poller.core.model import SourceKind, Succeeded
 from poller.core.payload import EVENT_LIMIT
 from poller.core.records import DiscardReason, Head, Progress, WindowCall, WindowState, after
 from poller.core.stream_messages import Discarded, Finished, Invoke, Save, SendDocument, Settled
 from poller.core.stream_payload import stream_event
+from poller.core.stream_reading import BELIEVED
 from poller.core.tumbling import STATE_LIMIT
 from tests.unit.core.stream_machine import (
     BOOM,
@@ -17,6 +18,7 @@ from tests.unit.core.stream_machine import (
     QUEUE,
     SHARD,
     Rig,
+    change,
     state,
     wall,
     wire,
@@ -139,6 +141,20 @@ def test_an_answer_that_was_long_on_its_way_does_not_close_a_window() -> None:
     assert rig.runs == []
     rig.until_read()
     rig.bring(*wires(2, at=90.0))
+    assert (rig.running, call_of(rig).state) == ([[2]], {"n": 1})
+
+
+def test_an_empty_read_of_dynamodb_closes_no_window() -> None:
+    """TMB-7, STR-26: it may stand in the middle of a backlog, of which the next read brings more of the window."""
+    rig = windowed(source=SourceKind.DYNAMODB)
+    rig.at(1_000.0).bring(change(1, at=30.0), behind=None)
+    rig.end(state({"n": 1}))
+    for _ in range(BELIEVED - 1):
+        rig.until_read()
+        rig.bring(behind=None)
+        assert rig.runs == []
+    rig.until_read()
+    rig.bring(change(2, at=31.0), behind=None)
     assert (rig.running, call_of(rig).state) == ([[2]], {"n": 1})
 
 

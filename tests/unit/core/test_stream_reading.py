@@ -5,7 +5,7 @@ import pytest
 from poller.core.model import Instant, SourceKind, SourceProblem
 from poller.core.records import TRIM_HORIZON, Page, Position, PositionKind, Record, after
 from poller.core.stream_messages import Fetch, Gap
-from poller.core.stream_reading import Reading
+from poller.core.stream_reading import BELIEVED, Reading
 from tests.unit.core.machine import Middle
 from tests.unit.core.stream_machine import CHILD, numbers, record, some_records, wall
 
@@ -120,12 +120,14 @@ def test_dynamodb_begins_at_the_horizon_and_passes_over() -> None:
     assert read(reading, record(6, offset=6, at=-300.0), behind=None) == ([6], 0)
 
 
-def test_the_tip_ends_the_passing_over() -> None:
-    """STR-11: nothing older will come, so that the position may move."""
+def test_empty_reads_do_not_end_the_passing_over() -> None:
+    """STR-11, STR-26: older records may come behind any number of them; a newer one ends it."""
     reading = reading_of(LATEST, DYNAMODB)
     read(reading, record(1, at=-500.0), behind=None)
+    for _ in range(3 * BELIEVED):
+        read(reading, behind=None)
     assert reading.passing_over
-    read(reading, behind=None)
+    assert read(reading, record(2, at=-400.0), record(3, offset=1), behind=None) == ([2, 3], 1)
     assert not reading.passing_over
 
 
@@ -210,12 +212,10 @@ def test_what_is_beyond_everything_read() -> None:
         (0.0, 10_000, False),
         (3.0, 0, False),
         (3.0, 5, False),
-        (None, 0, True),
-        (None, 5, False),
     ],
 )
-def test_where_the_tip_is(behind: float | None, count: int, tip: bool) -> None:
-    """STR-20, STR-26: an empty read may stand before more, a full one mostly does; DynamoDB does not tell."""
+def test_where_the_tip_is(behind: float, count: int, tip: bool) -> None:
+    """STR-20, STR-26: an empty read may stand before more, a full one mostly does."""
     reading = reading_of()
     reading.begin(Instant(wall(10.0), 10.0), 10)
     reading.fetched(page(behind=behind), count)
@@ -223,6 +223,38 @@ def test_where_the_tip_is(behind: float | None, count: int, tip: bool) -> None:
     assert reading.tips == int(tip and count == 0)
     assert reading.due == (11.0 if tip else 10.25)
     assert reading.behind == behind
+
+
+def test_where_the_tip_is_believed_to_be() -> None:
+    """STR-26, TMB-7: DynamoDB does not tell, and its empty reads may stand amid a backlog. Of many in a
+    row the first saw the tip; they come at the pace of the tip all the same.
+    """
+    reading = reading_of(source=DYNAMODB)
+    for second in range(BELIEVED - 1):
+        read(reading, behind=None, at=float(second))
+        assert (reading.tip_at, reading.tips, reading.due) == (None, 0, second + 0.25)
+    for more in range(3):
+        read(reading, behind=None, at=100.0 + more)
+        assert (reading.tip_at, reading.tips) == (wall(float(more)), 1 + more)
+    read(reading, record(1), behind=None, at=200.0)
+    assert (reading.tip_at, reading.tips, reading.due) == (wall(2.0), 0, 200.1)
+
+
+@pytest.mark.parametrize("between", ["a record", "a failure"])
+def test_what_ends_a_row_of_empty_reads(between: str) -> None:
+    """STR-26."""
+    reading = reading_of(source=DYNAMODB)
+    for _ in range(BELIEVED - 1):
+        read(reading, behind=None)
+    if between == "a record":
+        read(reading, record(1), behind=None)
+    else:
+        fail(reading, SourceProblem.THROTTLED)
+    for _ in range(BELIEVED - 1):
+        read(reading, behind=None)
+    assert (reading.tip_at, reading.tips) == (None, 0)
+    read(reading, behind=None)
+    assert reading.tips == 1
 
 
 def test_reads_of_the_tip_in_a_row() -> None:
