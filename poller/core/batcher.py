@@ -2,11 +2,12 @@
 
 A queue's machine asks `due` when to come back, `add`s what was received, and takes what `close_due` or `flush`
 gives: receives are batches already. A lane of a stream keeps its records as they come, and a batch is cut from
-them at the moment when it can be invoked.
+them at the moment when it can be invoked. What was never in a lane, or leaves it without an invocation, is cut by
+`in_batches`.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -253,9 +254,27 @@ class LaneBuffer:
         """How many of the first `count` records fit into one event (BAT-1c)."""
         if overhead + self.size + RECORD_SEPARATOR * len(self._records) <= EVENT_LIMIT:
             return count
-        size = overhead - RECORD_SEPARATOR
-        for place, record in enumerate(islice(self._records, count)):
-            size += record.size + RECORD_SEPARATOR
-            if size > EVENT_LIMIT:
-                return place
-        return count
+        return _fitting(islice(self._records, count), overhead)
+
+
+def in_batches(records: Sequence[Record], batch_size: int, overhead: int) -> Iterator[tuple[Record, ...]]:
+    """All of them, in order, in batches that a mapping could have had (BAT-1a, BAT-1c): each as full as may be,
+    and a record that is too large by itself alone. `overhead` is the bytes of an event around its records (BAT-2).
+    """
+    begin = 0
+    while begin < len(records):
+        most = tuple(records[begin : begin + batch_size])
+        count = max(1, _fitting(most, overhead))
+        yield most[:count]
+        begin += count
+
+
+def _fitting(records: Iterable[Record], overhead: int) -> int:
+    """How many of them, from the first on, go into one event (BAT-1c)."""
+    size, count = overhead - RECORD_SEPARATOR, 0
+    for record in records:
+        size += record.size + RECORD_SEPARATOR
+        if size > EVENT_LIMIT:
+            break
+        count += 1
+    return count

@@ -5,14 +5,15 @@ business; what an invocation came to is judged where it always is, in stream_set
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from poller.core.batcher import in_batches
 from poller.core.failed_batch import BATCH_INFOS, FailedBatch
 from poller.core.mapping import EventSourceMapping
 from poller.core.model import BatchTrigger, JsonObject, SourceKind
-from poller.core.payload import EVENT_LIMIT, RECORD_SEPARATOR, serialise
+from poller.core.payload import record_size, serialise
 from poller.core.records import Record, StreamBatch, WindowCall, sequence_value
 from poller.core.stream_payload import event_overhead, iso_seconds, stream_event
 
@@ -121,7 +122,7 @@ def payload_records(failed: FailedBatch) -> tuple[Record, ...] | str:
             sequence = str(shown[outer][inner])
         except (KeyError, TypeError):
             return f"record {offset + 1} of the payload has no sequence number"
-        records.append(Record(sequence, offset, 0, 0.0, 0, shown))
+        records.append(Record(sequence, offset, 0, 0.0, record_size(shown), shown))
     return tuple(records)
 
 
@@ -148,22 +149,21 @@ def event_of(failed: FailedBatch, mapping: EventSourceMapping, records: tuple[Re
     return copy
 
 
-def in_batches(
-    records: Sequence[Record], mapping: EventSourceMapping, shard_id: str
-) -> Iterator[tuple[Record, ...]]:
-    """In order, in batches that the mapping could have (BAT-2): those of a document already are one."""
-    overhead = event_overhead(None, mapping, shard_id)
-    batch: list[Record] = []
-    size = overhead
-    for record in records:
-        more = record.size + RECORD_SEPARATOR * bool(batch)
-        if batch and (len(batch) == mapping.batch_size or size + more > EVENT_LIMIT):
-            yield tuple(batch)
-            batch, size, more = [], overhead, record.size
-        batch.append(record)
-        size += more
-    if batch:
-        yield tuple(batch)
+def batches_of(
+    failed: FailedBatch, mapping: EventSourceMapping, records: tuple[Record, ...]
+) -> tuple[tuple[Record, ...], ...]:
+    """The records of the invocations that it takes, in order: what the mapping could have as a batch is not more
+    than that (BAT-1, BAT-2). A document may hold more: all of a range, what had expired together (earlier versions
+    cut that nowhere), or a batch of when BatchSize was larger. A window's end is one, with whatever it has.
+    """
+    event = failed.event
+    if not records or (event is not None and "window" in event):
+        return (records,)
+    if event is None:
+        overhead = event_overhead(None, mapping, failed.shard_id)
+    else:
+        overhead = len(serialise({**event, "Records": []}))
+    return tuple(in_batches(records, mapping.batch_size, overhead))
 
 
 def shortened(failed: FailedBatch, left: Sequence[Record]) -> JsonObject:

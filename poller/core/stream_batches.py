@@ -172,8 +172,8 @@ class Batches:
         runs = expired_runs(tuple(lane.buffer), since)
         lane.buffer.drop(lambda record: record.arrived_at < since)
         for run in runs:
-            batch = self._forming.batch(lane, run, BatchTrigger.IMMEDIATE, now.mono)
-            self._give_up(lane, GiveUp(batch, DiscardReason.AGE, None), "", now)
+            for batch in self._forming.expired(lane, run, now):
+                self._give_up(lane, GiveUp(batch, DiscardReason.AGE, None), "", now)
         return True
 
     def _attempt(self, lane: Lane, batch: StreamBatch, now: Instant) -> None:

@@ -6,6 +6,7 @@ and batches that an earlier process had formed (BAT-6).
 
 from dataclasses import replace
 
+from poller.core.batcher import in_batches
 from poller.core.mapping import EventSourceMapping
 from poller.core.model import BatchTrigger, Instant
 from poller.core.payload import RECORD_SEPARATOR
@@ -34,6 +35,13 @@ class Forming:
         """A new batch, with a fresh budget of attempts (ERR-22, PBR-22)."""
         number, self._next = self._next, self._next + 1
         return StreamBatch(number, lane.index, records, trigger, opened_at, 0)
+
+    def expired(self, lane: Lane, records: tuple[Record, ...], now: Instant) -> list[StreamBatch]:
+        """Records that outlived their age in the buffer (ERR-14), as the batches that they could have been: the
+        document of each stands for what one invocation can take, and so does its payload (DST-10, DST-13).
+        """
+        parts = in_batches(records, self._mapping.batch_size, self._overhead)
+        return [self.batch(lane, part, BatchTrigger.IMMEDIATE, now.mono) for part in parts]
 
     def ready(self, batch: StreamBatch) -> StreamBatch:
         """The batch as it is invoked now: with the state that its window has by now, and its size (BAT-2)."""

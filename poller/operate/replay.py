@@ -21,10 +21,10 @@ from poller.core.records import Record
 from poller.core.replay import (
     Unclaimed,
     batch_of,
+    batches_of,
     choose_mapping,
     event_of,
     find_records,
-    in_batches,
     once,
     payload_records,
     shortened,
@@ -190,9 +190,7 @@ class Replay:
         no records. What a partial response leaves is tried once more by itself, as long as it gets shorter
         (PBR-22).
         """
-        batches = [records]
-        if failed.event is None and self._whole:
-            batches = list(in_batches(records, mapping, failed.shard_id))
+        batches = batches_of(failed, mapping, records)
         for number, batch in enumerate(batches):
             rest = batch
             while True:

@@ -16,6 +16,7 @@ from typing import Any, Final, assert_never
 
 from poller.clock import SystemClock
 from poller.config import Configuration
+from poller.core.batcher import in_batches
 from poller.core.filter import make_filter
 from poller.core.leases import position_of
 from poller.core.mapping import EventSourceMapping
@@ -34,9 +35,9 @@ from poller.core.model import (
 from poller.core.pace import Pace
 from poller.core.payload import EVENT_LIMIT, event_size, queue_event
 from poller.core.records import SHARD_END, TRIM_HORIZON, Position, Record
-from poller.core.replay import in_batches, once, plain_batch
+from poller.core.replay import once, plain_batch
 from poller.core.settle import Ack, settle_queue
-from poller.core.stream_payload import make_records, stream_event
+from poller.core.stream_payload import event_overhead, make_records, stream_event
 from poller.core.stream_settle import Ack as Resolved
 from poller.core.stream_settle import settle_stream
 from poller.errors import ConfigurationError, StoreError
@@ -129,7 +130,8 @@ async def read_records(
             if len(found) == count or size > EVENT_LIMIT:
                 break
         if found:
-            return shard_id, list(next(in_batches(found, mapping, shard_id)))
+            overhead = event_overhead(None, mapping, shard_id)
+            return shard_id, list(next(in_batches(found, mapping.batch_size, overhead)))
     return shard or "", []
 
 

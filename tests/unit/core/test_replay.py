@@ -1,6 +1,7 @@
 """What a failure document asks to be done again."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,10 +12,10 @@ from poller.core.mapping import EventSourceMapping, Invalid, parse_mapping
 from poller.core.records import Record
 from poller.core.replay import (
     Unclaimed,
+    batches_of,
     choose_mapping,
     event_of,
     find_records,
-    in_batches,
     once,
     payload_records,
     shortened,
@@ -50,7 +51,7 @@ def document(first: str = "10", last: str = "14", count: Any = 3, **more: Any) -
     }  # fmt: skip
 
 
-def failed(*arguments: str, **more: Any) -> FailedBatch:
+def failed(*arguments: Any, **more: Any) -> FailedBatch:
     read = read_failure(document(*arguments, **more))
     assert isinstance(read, FailedBatch), read
     return read
@@ -298,15 +299,69 @@ def test_an_attempt_that_somebody_watches_decides_nothing() -> None:
     assert (settings.bisect, settings.retries) == (False, None)
 
 
-def test_a_whole_range_is_handled_in_batches_of_the_mapping() -> None:
-    """BAT-2: in order, at most BatchSize, and no event above the limit."""
-    few = records("a", "b", "c")
-    assert [len(batch) for batch in in_batches(few, mapping(BatchSize=2), SHARD)] == [2, 1]
-    for over, sizes in ((0, [2]), (1, [1, 1])):
-        room = 6_291_456 - len('{"Records":[,]}') - 3_000_000 + over
-        two = [record._replace(size=size) for record, size in zip(few, (3_000_000, room), strict=False)]
-        assert [len(batch) for batch in in_batches(two, mapping(), SHARD)] == sizes
-    large = [record._replace(size=3_000_000) for record in records(*"abcde")]
-    batches = list(in_batches(large, mapping(), SHARD))
-    assert [len(batch) for batch in batches] == [2, 2, 1]
-    assert [record for batch in batches for record in batch] == large
+def sizes(batches: Sequence[Sequence[Record]]) -> list[int]:
+    return [len(batch) for batch in batches]
+
+
+def test_a_document_of_too_many_records_is_cut_by_batch_size() -> None:
+    """BAT-1: fetched records and a payload's alike, in order; a document of one batch stays one."""
+    some = tuple(records(*"abcde"))
+    stored = failed("10", "14", 5, payload=json.dumps(event_of(failed(), mapping(), some)))
+    for batch, given in ((failed(), some), (stored, as_stored(stored))):
+        for most, expected in ((2, [2, 2, 1]), (5, [5]), (100, [5])):
+            cut = batches_of(batch, mapping(BatchSize=most), given)
+            assert sizes(cut) == expected
+            assert sum(cut, ()) == given
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_records_of_a_document_make_no_event_above_the_limit(over: int) -> None:
+    """BAT-2: of just its size one is allowed, and it has that size to the byte."""
+    first, second = (
+        stored_record(10, 3_000_000),
+        stored_record(11, 6_291_456 - len('{"Records":[,]}') - 3_000_000 + over),
+    )
+    fetched = tuple(one._replace(size=len(json_bytes(one.source))) for one in (first, second))
+    assert sizes(batches_of(failed(), mapping(), fetched)) == ([1, 1] if over else [2])
+    batch = failed("10", "11", 2, payload=json_bytes({"Records": [first.source, second.source]}).decode())
+    assert sizes(batches_of(batch, mapping(), as_stored(batch))) == ([1, 1] if over else [2])
+
+
+def test_what_else_a_payload_has_counts_too() -> None:
+    """BAT-2, DST-10: it is sent again with all of its fields."""
+    room = 6_291_456 - len('{"Records":[,],"more":""}') - 3_000_000
+    for more, expected in ((0, [2]), (1, [1, 1])):
+        shown = [stored_record(10, 3_000_000).source, stored_record(11, room).source]
+        batch = failed("10", "11", 2, payload=json_bytes({"Records": shown, "more": "m" * more}).decode())
+        assert sizes(batches_of(batch, mapping(), as_stored(batch))) == expected
+
+
+def test_a_record_that_is_too_large_is_alone() -> None:
+    """ERR-8: it stops none of those around it."""
+    large = tuple(one._replace(size=size) for one, size in zip(records(*"abc"), (9, 7_000_000, 9), strict=True))
+    assert batches_of(failed(), mapping(), large) == tuple((one,) for one in large)
+
+
+def test_a_windows_end_is_one_invocation() -> None:
+    """TMB-8: whatever it has: its state is given once."""
+    window = {"window": {"start": "a", "end": "b"}, "isFinalInvokeForWindow": True}
+    end = failed(payload=json.dumps({"Records": [], **window}))
+    assert batches_of(end, mapping(BatchSize=2), ()) == ((),)
+    assert batches_of(end, mapping(BatchSize=2), some := tuple(records(*"abc"))) == (some,)
+
+
+def stored_record(number: int, size: int) -> Record:
+    """One of a payload that has just this size."""
+    shown: dict[str, Any] = {"kinesis": {"sequenceNumber": str(number), "data": ""}}
+    shown["kinesis"]["data"] = "A" * (size - len(json_bytes(shown)))
+    return Record(str(number), 0, 0, 0.0, 0, shown)
+
+
+def as_stored(batch: FailedBatch) -> tuple[Record, ...]:
+    of = payload_records(batch)
+    assert not isinstance(of, str)
+    return of
+
+
+def json_bytes(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()

@@ -104,10 +104,12 @@ class Bucket:
         del self.objects[key]
 
 
-async def replayed(sources: Sources, place: Any, **how: Any) -> list[Replayed]:
+async def replayed(
+    sources: Sources, place: Any, of: EventSourceMapping | None = None, **how: Any
+) -> list[Replayed]:
     how = {"name": None, "dry": False, "keep": False, "whole": False} | how
     async with AsyncExitStack() as stack:
-        return [one async for one in Replay(sources, [mapping()], stack, **how).run(place)]
+        return [one async for one in Replay(sources, [of or mapping()], stack, **how).run(place)]
 
 
 async def test_a_windows_end_that_fails_again_keeps_its_document(sources: Sources) -> None:
@@ -141,6 +143,27 @@ async def test_a_payload_with_other_than_the_documents_records_is_left(sources: 
     (one,) = await replayed(sources, BucketPlace(bucket, ""))
     assert (one.fate, len(bucket.objects), seen) == ("left", 1, [])
     assert "1 records" in one.detail
+
+
+async def test_a_document_is_replayed_in_batches_of_the_mapping(sources: Sources) -> None:
+    """BAT-1, DST-10: what had expired together may be more than one invocation takes."""
+    bucket = Bucket(document(shown(*["a"] * 5)))
+    (one,) = await replayed(sources, BucketPlace(bucket, ""), mapping(BatchSize=2))
+    assert [event["Records"] for event in seen] == [
+        shown("a", "a"), shown("a", "a", first=12), shown("a", first=14),
+    ]  # fmt: skip
+    assert (one.fate, one.done, one.left, bucket.objects) == ("done", 5, 0, {})
+
+
+async def test_of_a_document_in_batches_all_from_the_first_failure_on_stays(sources: Sources) -> None:
+    """PBR-22, DST-10: in its document, with its payload; what comes behind it was not tried."""
+    bucket = Bucket(document(shown("a", "a", "a", "bad", "a", "a", "a")))
+    (one,) = await replayed(sources, BucketPlace(bucket, ""), mapping(BatchSize=2))
+    assert [len(event["Records"]) for event in seen] == [2, 2, 1]
+    assert (one.fate, one.done, one.left) == ("partly done", 3, 4)
+    (left,) = map(json.loads, bucket.objects.values())
+    assert json.loads(left["payload"])["Records"] == shown("bad", "a", "a", "a", first=13)
+    assert left["KinesisBatchInfo"]["batchSize"] == 4
 
 
 async def test_objects_that_cannot_be_read_stop_nothing(sources: Sources) -> None:
