@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from email.utils import formatdate
 from random import Random
 from typing import TYPE_CHECKING, Any, Self
+from zlib import crc32
 
 import orjson
 from botocore.exceptions import EndpointConnectionError
@@ -135,6 +136,11 @@ class SimHttp:
             return _refusal(error.name, error.status)
         if operation in BATCHES:
             answer["Failed"] = answer.get("Failed", []) + refused
+        if fate is Fate.SHORT_PAGE and operation == "GetRecords" and answer["Records"] and _stops_before(request):
+            world.reached["empty page before more"] += 1
+            answer |= {"Records": [], "NextShardIterator": request["ShardIterator"]}
+            if self._service == "kinesis":  # the other does not tell
+                answer["MillisBehindLatest"] = 1_000
         world.rules.done(process, self._service, operation, request, answer)
         heard = await self._reply(fate, answer, until)
         if operation == "ReceiveMessage":
@@ -199,6 +205,13 @@ class SimHttp:
 
 def _refusal(code: str, status: int) -> tuple[int, bytes]:
     return status, orjson.dumps({"__type": code, "message": "planted"})
+
+
+def _stops_before(request: JsonObject) -> bool:
+    """Whether a short page of this place has none of the records at all; the same place is asked for again. Drawn
+    from the iterator, so that it is about one in three and never one for ever.
+    """
+    return crc32(request["ShardIterator"].encode()) % 3 == 0
 
 
 def _shorten(operation: str, request: JsonObject) -> None:
