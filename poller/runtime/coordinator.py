@@ -23,6 +23,7 @@ from poller.errors import ConfigurationError, HandlerError, PollerError, SourceE
 from poller.metrics import Metrics
 from poller.metrics_stats import Gauges
 from poller.ports import Handler
+from poller.runtime.unless import unless
 from poller.telemetry import Telemetry
 
 OPENING_FIRST, OPENING_CAP = 0.5, 3.0  # seconds between attempts to reach the source
@@ -62,6 +63,7 @@ class Coordinator(ABC):
         self._enabled = mapping.enabled
         self._draining = False
         self._stopping = asyncio.Event()
+        self._abandoning = asyncio.Event()
         self._running = False
         self._begins = MappingState.CREATING
 
@@ -85,6 +87,10 @@ class Coordinator(ABC):
         """Works until it is to stop, or has drained. Calls `_begun` once the mapping is what its owner wants. What
         it raises is a bug: it will be opened and run again.
         """
+
+    @abstractmethod
+    async def _quiet(self) -> None:
+        """After a crash: until what the handler was given, and is still at, is in nobody's way."""
 
     @abstractmethod
     def _pass_on(self, request: Request) -> None:
@@ -117,8 +123,11 @@ class Coordinator(ABC):
                 self._enabled = True
             case Request.DRAIN:
                 self._draining = True
-            case Request.STOP | Request.ABANDON:
+            case Request.STOP:
                 self._stopping.set()
+            case Request.ABANDON:
+                self._stopping.set()
+                self._abandoning.set()
         self._pass_on(request)
         if request is Request.RESUME and self._draining:
             self._pass_on(Request.DRAIN)  # the machine forgot it over the pause
@@ -156,8 +165,8 @@ class Coordinator(ABC):
     # --- its life ---
 
     async def _live(self) -> None:
-        self.telemetry.state_changed(self._begins, self._clock.now())
         try:
+            self.telemetry.state_changed(self._begins, self._clock.now())
             if await self._handler_started():
                 await self._work()
         finally:
@@ -197,6 +206,7 @@ class Coordinator(ABC):
                 self.telemetry.crashed(error, self._clock.now())
                 crashes += 1
                 await self._unless_stopped(asyncio.sleep(delay(crashes, CRASH_FIRST, CRASH_CAP, self._random)))
+                await unless(self._abandoning, self._quiet())
             else:
                 return
             finally:
@@ -226,14 +236,7 @@ class Coordinator(ABC):
 
     async def _unless_stopped(self, work: Awaitable[T]) -> T | None:
         """The result, or None once the mapping is to stop; for work that holds no messages."""
-        task = asyncio.ensure_future(work)
-        stop = asyncio.ensure_future(self._stopping.wait())
-        try:
-            await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
-            return task.result() if task.done() else None
-        finally:
-            task.cancel()
-            stop.cancel()
+        return await unless(self._stopping, work)
 
     def _know(self, problem: PollerError | None) -> None:
         """What the first attempt came to; later ones change nothing."""

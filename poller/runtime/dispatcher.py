@@ -163,9 +163,12 @@ class Dispatcher(Generic[Work]):
             raise  # the loop has ended, and what it left behind is being thrown away
         except BaseException as error:  # noqa: BLE001 - handlers do not raise; if one does, its batch stays ours
             text = f"the invocation failed through a bug in poller: {type(error).__name__}"
-            self._teller.failure("invocation_bug", text, text, self._clock.now(), exc_info=error)
-            result = NotInvoked(text)
-        self._finish(call, result)
+            try:
+                self._teller.failure("invocation_bug", text, text, self._clock.now(), exc_info=error)
+            finally:
+                self._finish(call, NotInvoked(text))
+        else:
+            self._finish(call, result)
 
     def _ring(self) -> None:
         """Times out what is due. It rings for nothing when the oldest of its time has ended since."""

@@ -93,6 +93,11 @@ class QueueCoordinator(Coordinator):
             if driver.cut_off:
                 self.telemetry.cut_off(driver.cut_off)
 
+    async def _quiet(self) -> None:
+        """Nothing to wait for: the queue hides what handlers have, and what follows it in its group, for as long
+        as they may take (CFG-44), or as the heartbeat says (SQS-9).
+        """
+
     def _pass_on(self, request: Request) -> None:
         if self._driver is not None:
             self._driver.feed(Requested(request))

@@ -65,6 +65,14 @@ class StreamRows:
             all_new = all_new and all(told)
         return all_new
 
+    async def learn(self, keys: Iterable[str]) -> None:
+        """Reads those of these rows that are not known, whoever made them. Not all of the mapping: what is created
+        meanwhile would be overlooked. Raises StoreError.
+        """
+        for key in keys:
+            if key not in self.rows and (lease := await self.store.get(self.app, key)) is not None:
+                self.rows.setdefault(key, lease)
+
     async def take(self, key: str) -> "HeldRow | None":
         """Makes the row ours, from the store's own answer (a tenure never begins with what was only read); None if
         there is no such row, or nothing left to do in it (the answer that said so may have been lost).

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
 from contextlib import suppress
 from functools import partial
 from random import Random
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from poller.core.backoff import delay
 from poller.core.budget import ByteBudget
@@ -24,6 +24,7 @@ from poller.errors import PollerError, SourceError
 from poller.runtime.stream_discovery import Discovery
 from poller.runtime.stream_driver import Ending, Kit, StreamDriver
 from poller.runtime.stream_rows import HeldRow, StreamRows
+from poller.runtime.unless import unless
 
 TOGETHER: Final = 50  # shards that begin at the same moment, and the seconds until the next ones do: a thousand
 SPREAD: Final = 0.05  # of them are not to be read at the same moment for ever
@@ -69,12 +70,14 @@ class RunningShards:
         self._draining = draining
         self._on_position = on_position
         self._stopping = asyncio.Event()
+        self._abandoning = asyncio.Event()
         self._drivers: dict[str, StreamDriver] = {}
         self._held: dict[str, HeldRow] = {}
         self._chores: set[str] = set()
         self._drained: set[str] = set()
         self._unpositioned: set[str] = set()
         self._crashes: dict[str, int] = {}
+        self._outlived: set[StreamDriver] = set()  # the function may still have what these gave it
 
     @property
     def idle(self) -> bool:
@@ -106,8 +109,11 @@ class RunningShards:
                 self._enabled = True
             case Request.DRAIN:
                 self._draining = True
-            case Request.STOP | Request.ABANDON:
+            case Request.STOP:
                 self._stopping.set()
+            case Request.ABANDON:
+                self._stopping.set()
+                self._abandoning.set()
         for driver in tuple(self._drivers.values()):
             driver.request(request)
         self.start()
@@ -129,7 +135,7 @@ class RunningShards:
             return False
         del self._drivers[key]
         self.abandoned += driver.cut()
-        self._gone(key)
+        self._gone(key, driver)
         return True
 
     def cut(self) -> int:
@@ -137,9 +143,15 @@ class RunningShards:
         self._unpositioned.clear()
         in_flight = 0
         for key in tuple(self._drivers):
-            in_flight += self._drivers.pop(key).cut()
-            self._gone(key)
+            driver = self._drivers.pop(key)
+            in_flight += driver.cut()
+            self._gone(key, driver)
         return in_flight
+
+    async def quiet(self) -> None:
+        """Waits until the function has ended all that it was given by drivers that ended before it."""
+        for driver in tuple(self._outlived):
+            await driver.quiet()
 
     # --- beginning ---
 
@@ -176,15 +188,20 @@ class RunningShards:
                 self._chore(key, partial(self._start, key, fresh=key in self._unpositioned))
 
     async def _start(self, key: str, *, fresh: bool) -> None:
-        taken = None if self._stopping.is_set() else await self._insist(key, partial(self._take, key))
-        if taken is None:
+        await self._until_quiet(key)
+        while True:
+            taken = None if self._stopping.is_set() else await self._insist(key, partial(self._take, key))
+            if taken is None:
+                self._positioned(key)
+                return
+            row, progress = taken
+            if self._enabled and not self._stopping.is_set():
+                break
             self._positioned(key)
-            return
-        row, progress = taken
-        if self._stopping.is_set() or not self._enabled:  # meanwhile
-            self._positioned(key)
-            await self._insist(key, lambda: row.release(progress))
-            return
+            released = await self._insist(key, partial(row.release, progress))
+            if not (released and self._enabled):
+                return
+            # resumed while the row was given back: `start` has passed it by, as it was being seen to here
         shard = self._discovery.known.get(key) or Shard(key, row.lease.parents)
         machine = StreamConsumer(
             self._mapping,
@@ -205,6 +222,13 @@ class RunningShards:
         if self._draining:
             driver.request(Request.DRAIN)
         driver.feed(Tick())
+
+    async def _until_quiet(self, key: str) -> None:
+        """Until the function has ended what earlier drivers of the shard gave it, however they ended: its order is
+        the shard's (STR-1). A stop waits as well; near its deadline nobody does.
+        """
+        for driver in [one for one in self._outlived if one.shard_id == key]:
+            await unless(self._abandoning, driver.quiet())
 
     async def _take(self, key: str) -> tuple[HeldRow, Progress] | None:
         row = await self._rows.take(key)
@@ -231,7 +255,7 @@ class RunningShards:
             if driver is not None:
                 row = self._held[key]
                 driver.cut()
-                self._gone(key)
+                self._gone(key, driver)
                 # where it began: nothing of it was read, and a stop may come before it is begun again
                 self._chore(
                     key, partial(self._release, key, row, row.progress()), then=partial(self._begin, [key])
@@ -245,9 +269,9 @@ class RunningShards:
         if self._drivers.pop(key, None) is None:
             return
         row = self._held[key]
-        self._gone(key)
+        self._gone(key, driver)
         if isinstance(ending, Exception):
-            self._chore(key, partial(self._restart, key, ending, driver))
+            self._chore(key, partial(self._restart, key, ending))
             return
         self.abandoned += ending.abandoned
         if ending.lost:
@@ -258,8 +282,9 @@ class RunningShards:
             self._drained.add(key)
             self._chore(key, partial(self._release, key, row, ending.progress))
 
-    def _gone(self, key: str) -> None:
+    def _gone(self, key: str, driver: StreamDriver) -> None:
         self._held.pop(key, None)
+        self._outlived = {one for one in (*self._outlived, driver) if one.running}
         self._kit.watch.shard_stopped(key, self._kit.clock.now())
         self._positioned(key)
         self.changed.set()
@@ -274,13 +299,32 @@ class RunningShards:
         """
         at = self._kit.clock.now().wall
         known = self._discovery.known
+        saved = False
+
+        async def ask() -> tuple[Shard, ...] | Literal[False]:
+            nonlocal saved
+            try:
+                return await self._discovery.children(key, finished.children)
+            except PollerError:
+                if not saved:  # the source may be away for longer than this process is there (STR-30)
+                    saved = await row.save(finished.progress, durable=True)
+                    if not saved:
+                        return False
+                raise
+
         # once: a write that is tried again has to be the same one, for the row to show that it was done
-        children = await self._insist(key, partial(self._discovery.children, key, finished.children))
+        children = await self._insist(key, ask)
         if children is None:
+            await self._release(key, row, finished.progress)  # whoever comes next finds its end, and the children
+            return
+        if children is False:
+            self._lost(key)
             return
 
         async def write() -> bool:
-            await self._rows.create(children_rows(row.lease, children, self._rows.rows))
+            new = children_rows(row.lease, children, self._rows.rows)
+            if not await self._rows.create(new):
+                await self._rows.learn(lease.key for lease in new)  # an earlier try made them, its answer was lost
             return await row.write(lambda lease: ended_row(lease, children, known, at))
 
         done = await self._insist(key, write)
@@ -298,16 +342,12 @@ class RunningShards:
         elif done is False:
             self._lost(key)
 
-    async def _restart(self, key: str, error: Exception, driver: StreamDriver | None = None) -> None:
-        """From its row, once the function has ended what it was given: its order is the shard's (STR-1)."""
+    async def _restart(self, key: str, error: Exception) -> None:
+        """From its row."""
         self._crashes[key] = self._crashes.get(key, 0) + 1
         seconds = delay(self._crashes[key], CRASH_FIRST, CRASH_CAP, self._random)
         self._kit.watch.shard_crashed(key, error, seconds, self._kit.clock.now())
         await self._sleep(seconds)
-        if self._stopping.is_set():
-            return
-        if driver is not None:
-            await driver.quiet()
         await self._start(key, fresh=False)
 
     # --- chores ---

@@ -361,6 +361,22 @@ async def test_a_bug_in_a_handlers_start_ends_its_mapping_in_the_same_way(queue:
     assert life.coordinator.first_attempt.result() is life.coordinator.failure
 
 
+async def test_what_cannot_even_be_told_leaves_nobody_waiting(queue: FakeQueue, monkeypatch: pytest.MonkeyPatch):
+    """API-16: whoever waits for the first attempt goes on, and the task says what it was."""
+    life = Life(queue)
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr(life.coordinator.telemetry, "state_changed", broken)
+    life.coordinator.start()
+    async with asyncio.timeout(DEADLINE):
+        await life.coordinator.first_attempt
+    with pytest.raises(ZeroDivisionError):
+        await life.coordinator.task
+    assert life.handler.closed == 1
+
+
 # --- crashes ---
 
 

@@ -229,6 +229,28 @@ async def test_a_handler_that_breaks_its_contract_is_logged_and_nothing_ran(capl
     assert "ZeroDivisionError" in caplog.text
 
 
+async def test_a_batch_has_its_result_even_where_that_cannot_be_told(monkeypatch: pytest.MonkeyPatch):
+    """GEN-2: or its messages would count as running for ever."""
+
+    async def invoke(invocation: Invocation) -> InvocationResult:
+        raise ZeroDivisionError
+
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("planted: the log is closed")
+
+    dispatcher, results = Dispatcher(Calls(invoke), mapping_of(LONG), SystemClock(), lambda batch: {}), Results()
+    monkeypatch.setattr(dispatcher._teller, "failure", broken)
+    unheard: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
+    dispatcher.start(batch_of(), results)
+    assert isinstance(await results.next(), NotInvoked)
+    assert dispatcher.running == 0
+    for _ in range(3):
+        await asyncio.sleep(0)
+    gc.collect()
+    assert [str(one["exception"]) for one in unheard] == ["planted: the log is closed"]
+
+
 async def test_an_event_that_cannot_be_built_is_logged_and_nothing_ran(caplog: pytest.LogCaptureFixture):
     async def invoke(invocation: Invocation) -> InvocationResult:
         pytest.fail("invoked without an event")

@@ -15,6 +15,7 @@ from poller.core.messages import Request
 from poller.core.model import FunctionError, SourceKind, SourceProblem
 from poller.core.records import Head, Position, PositionKind, Progress, Shard, after
 from poller.core.stream_consumer import StreamConsumer
+from poller.core.stream_messages import LeaseLost
 from poller.errors import DestinationError, SourceError, StoreError
 from poller.runtime import coordinator as coordinator_module
 from poller.runtime import stream_coordinator, stream_shards
@@ -364,6 +365,96 @@ async def test_a_crash_at_any_write_of_a_split_loses_nothing(number: int, moment
     await stopped(again)
 
 
+async def test_str_30_the_end_of_a_shard_is_written_while_nobody_can_say_what_follows_it():
+    """STR-30, GEN-2: once, however often the source is asked; and so it is there when the process is killed."""
+    stream, store = StreamInMemory(), Store()
+    stream.tells_children = False
+    stream.put("shard-00", *"ab")
+    stream.close("shard-00")
+    stream.failing["children"] = [gone(SourceProblem.UNREACHABLE) for _ in range(10_000)]
+    life = StreamLife(stream, store, stream_mapping(batch_size=2), hands=StreamHands(OK)).start()
+    last = stream.shards["shard-00"].records[-1]["SequenceNumber"]
+    await until(lambda: len(stream.asked("children")) > 5, "several questions")
+    assert store.row("shard-00").checkpoint == last
+    writes = len(store.writes)
+    asked = len(stream.asked("children"))
+    await until(lambda: len(stream.asked("children")) > asked + 3, "more questions")
+    assert len(store.writes) == writes
+    await killed(life)
+    stream.failing.clear()
+    life = StreamLife(stream, store, hands=StreamHands(OK), worker="the next one").start()
+    await until(lambda: store.row("shard-00").checkpoint == "SHARD_END", "the end")
+    assert life.hands.seen == []
+    await stopped(life)
+
+
+async def test_str_30_a_stop_while_nobody_can_say_what_follows_a_shard_releases_its_row():
+    """STR-30, API-8: at its last position, and the next worker need not wait; also where that could not be written
+    before.
+    """
+    stream, store = StreamInMemory(), Store()
+    stream.tells_children = False
+    stream.put("shard-00", "a")
+    stream.failing["children"] = [gone(SourceProblem.UNREACHABLE) for _ in range(10_000)]
+    away = True
+
+    def fail(what: str, lease: Any) -> None:
+        if away and lease.checkpoint.isdecimal():
+            raise StoreError("planted: the disk is full")
+
+    store.before = fail
+    life = await StreamLife(stream, store, hands=StreamHands(OK)).start().enabled()
+    await life.seen("a")
+    stream.close("shard-00")
+    await until(lambda: stream.asked("children"), "the question")
+    away = False
+    await stopped(life)
+    assert store.row("shard-00").checkpoint == stream.shards["shard-00"].records[-1]["SequenceNumber"]
+
+
+async def test_gen_4_a_shard_whose_row_is_somebody_elses_at_its_end_is_left_alone():
+    """GEN-4: the source is not asked for ever what follows it."""
+    stream, store = StreamInMemory(), Store()
+    stream.tells_children = False
+    life = await StreamLife(stream, store, hands=StreamHands(OK)).start().enabled()
+    shards = life.coordinator._shards
+    assert shards is not None
+    stream.put("shard-00", "a")
+    await until(lambda: store.moved("shard-00"), "the position")
+    stream.failing["children"] = [gone(SourceProblem.UNREACHABLE) for _ in range(10_000)]
+    theirs = taken(store.row("shard-00"), "somebody else", "their tenure")
+    store.poke(theirs)
+    stream.close("shard-00")
+    await until(lambda: shards.idle, "the end of it")
+    assert len(stream.asked("children")) == 1
+    assert store.row("shard-00").owner == "somebody else"
+    life.coordinator.request(Request.STOP)
+    await life.ended()
+
+
+async def test_str_2_children_whose_creation_had_no_answer_are_read_at_once(caplog: Any):
+    """STR-2, STR-6: they need not be listed anew; nor is another shard's child forgotten over it."""
+    stream, store = StreamInMemory(2), Store()
+    life = await StreamLife(stream, store, hands=StreamHands(OK)).start().enabled()
+    looks = len(stream.asked("list_shards"))
+    left = 1
+
+    def fail(what: str, lease: Any) -> None:
+        nonlocal left
+        if what == "create" and left:
+            left -= 1
+            raise StoreError("planted: no answer")
+
+    store.after = fail
+    for parent, name in (("shard-00", "a"), ("shard-01", "b")):
+        (child,) = stream.close(parent)
+        stream.put(child, name)
+    await life.seen("a", "b")
+    assert "planted: no answer" in caplog.text
+    assert len(stream.asked("list_shards")) == looks
+    await stopped(life)
+
+
 async def test_a_store_that_is_away_at_the_end_of_a_shard_is_asked_until_it_answers(caplog: Any):
     """STR-2: told, and the children wait."""
     stream, store = StreamInMemory(), Store()
@@ -408,6 +499,27 @@ async def test_a_row_that_somebody_else_has_written_is_left_alone():
     assert store.row("shard-00").checkpoint == theirs.checkpoint
     assert stream.asked("records").count("shard-00") == reads
     assert "d" not in life.hands.seen
+    life.coordinator.request(Request.STOP)
+    await life.ended()
+
+
+@pytest.mark.usefixtures("looking")
+async def test_str_1_a_shard_that_was_lost_is_not_read_again_before_its_handler_has_ended():
+    """STR-1, GEN-4: whoever had its row for a moment."""
+    stream, store = StreamInMemory(), Store()
+    stream.put("shard-00", "a")
+    life = await StreamLife(stream, store, stream_mapping()).start().enabled()
+    await until(lambda: life.hands.running, "the invocation")
+    shards = life.coordinator._shards
+    assert shards is not None
+    shards._drivers["shard-00"].feed(LeaseLost())
+    assert not shards._drivers
+    looks = len(stream.asked("describe"))
+    await until(lambda: len(stream.asked("describe")) > looks + 3, "some looks")
+    assert life.hands.seen == ["a"]
+    life.hands.end(OK)
+    await until(lambda: life.hands.seen == ["a", "a"], "the record again")
+    life.hands.end(OK)
     life.coordinator.request(Request.STOP)
     await life.ended()
 
@@ -559,6 +671,25 @@ async def test_api_8_paused_while_its_shards_begin(monkeypatch: pytest.MonkeyPat
     assert len(stream.asked("records")) == reads
     life.coordinator.resume()
     await life.seen("a", "b", "c")
+    await stopped(life)
+
+
+async def test_api_8_paused_while_a_row_is_taken_and_resumed_while_it_is_given_back():
+    """API-8, API-9: it is read at once, and not only after the next look."""
+    stream, store = StreamInMemory(), Store()
+    stream.put("shard-00", "a")
+    life = StreamLife(stream, store, hands=StreamHands(OK))
+    wishes = [Request.PAUSE, Request.RESUME]
+
+    def wish(what: str, lease: Any) -> None:
+        if what == "swap" and wishes:
+            life.coordinator.request(wishes.pop(0))
+
+    store.after = wish
+    life.start()
+    await life.seen("a")
+    assert not wishes
+    assert [row.owner for what, row in store.writes if what == "swap"][:3] == ["worker", None, "worker"]
     await stopped(life)
 
 
@@ -778,6 +909,98 @@ async def test_a_crashed_shard_is_not_read_before_its_handler_has_ended(monkeypa
     await until(lambda: life.hands.seen == ["a", "a"], "the record again")
     life.hands.end(OK)
     await stopped(life)
+
+
+async def crashed_in_a_look(caplog: Any) -> StreamLife:
+    """A life that has ended its run over a bug in the look for shards, while the function has a record."""
+    stream, store = StreamInMemory(), Store()
+    life = await StreamLife(stream, store).start().enabled()
+    stream.put("shard-00", "a")
+    await until(lambda: life.hands.running, "the invocation")
+    stream.failing["describe"] = [ZeroDivisionError("planted")]
+    life.coordinator._discovery.soon.set()
+    await until(lambda: "crashed" in actions(caplog), "the crash")
+    return life
+
+
+def actions(caplog: Any) -> list[str]:
+    return [getattr(one, "action", "") for one in caplog.records]
+
+
+@pytest.mark.usefixtures("looking")
+async def test_str_1_after_a_bug_in_a_look_nothing_is_read_before_the_handlers_have_ended(caplog: Any):
+    """STR-1, GEN-2: told at once; and no deadline of a stop has passed."""
+    life = await crashed_in_a_look(caplog)
+    await asyncio.sleep(0.03)  # several times its back-off
+    assert life.hands.seen == ["a"]
+    assert len(life.hands.running) == 1
+    life.hands.end(OK)
+    await until(lambda: life.hands.seen == ["a", "a"], "the record again")
+    life.hands.end(OK)
+    await until(lambda: life.store.moved("shard-00"), "the position")
+    await stopped(life)
+    assert "cut_off" not in actions(caplog)
+
+
+@pytest.mark.usefixtures("looking")
+async def test_str_1_after_a_shards_crash_and_a_bug_in_a_look_its_handler_is_waited_for_as_well(
+    caplog: Any, monkeypatch: pytest.MonkeyPatch
+):
+    """STR-1: also what nobody was reading any more."""
+    stream, store = StreamInMemory(), Store()
+    stream.put("shard-00", "a")
+    life = await StreamLife(stream, store).start().enabled()
+    await until(lambda: life.hands.running, "the invocation")
+    crash(monkeypatch, "shard-00")
+    await until(lambda: life.coordinator.stats.worker_restarts["crash"], "the crash")
+    stream.failing["describe"] = [ZeroDivisionError("planted")]
+    await until(lambda: "crashed" in actions(caplog), "the other crash")
+    await asyncio.sleep(0.03)  # several times its back-off
+    assert life.hands.seen == ["a"]
+    life.hands.end(OK)
+    await until(lambda: life.hands.seen == ["a", "a"], "the record again")
+    life.hands.end(OK)
+    await stopped(life)
+
+
+@pytest.mark.usefixtures("looking")
+@pytest.mark.parametrize("ends", [True, False])
+async def test_api_8_a_stop_after_a_bug_in_a_look_waits_for_the_handlers_until_near_its_deadline(
+    ends: bool, caplog: Any
+):
+    """API-8: a handler that never ends holds up a stop for no longer than it may."""
+    life = await crashed_in_a_look(caplog)
+    life.coordinator.request(Request.STOP)
+    await turns(200)
+    assert not life.coordinator.task.done()
+    if ends:
+        life.hands.end(OK)
+    else:
+        life.coordinator.request(Request.ABANDON)
+    await life.ended()
+    assert life.hands.seen == ["a"]
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_api_8_a_stop_after_a_shards_crash_waits_for_its_handler_until_near_its_deadline(
+    ends: bool, monkeypatch: pytest.MonkeyPatch
+):
+    """API-8: a handler that never ends holds up a stop for no longer than it may."""
+    stream, store = StreamInMemory(), Store()
+    stream.put("shard-00", "a")
+    life = await StreamLife(stream, store).start().enabled()
+    await until(lambda: life.hands.running, "the invocation")
+    crash(monkeypatch, "shard-00")
+    await until(lambda: life.coordinator.stats.worker_restarts["crash"], "the crash")
+    life.coordinator.request(Request.STOP)
+    await turns(200)
+    assert not life.coordinator.task.done()
+    if ends:
+        life.hands.end(OK)
+    else:
+        life.coordinator.request(Request.ABANDON)
+    await life.ended()
+    assert life.hands.seen == ["a"]
 
 
 async def test_gen_9_a_bug_in_reading_or_saving_is_one_shards_own(monkeypatch: pytest.MonkeyPatch):

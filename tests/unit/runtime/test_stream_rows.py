@@ -276,3 +276,22 @@ async def test_who_changes_under_our_hands_for_ever_is_told(rows: StreamRows, st
         await row.save(Progress(after("1")), durable=True)
     with pytest.raises(StoreError, match="who else writes it"):
         await rows.take("one")
+
+
+async def test_what_is_learnt_of_some_rows_forgets_none_that_come_meanwhile(
+    rows: StreamRows, store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    """STR-2: or they would be begun only after the next look."""
+    await store.create(APP, lease("one"))
+    ours = await held(rows, "two")
+    get = store.get
+
+    async def slow(app: str, key: str) -> Lease | None:
+        found = await get(app, key)
+        await rows.create([lease("three")])
+        return found
+
+    monkeypatch.setattr(store, "get", slow)
+    await rows.learn(["one", "two", "never there"])
+    assert set(rows.rows) == {"one", "two", "three"}
+    assert rows.rows["two"] == ours.lease
