@@ -40,8 +40,6 @@ class _Call:
 
     __slots__ = ("deadline", "late", "on_done", "span", "started", "task", "until")
 
-    task: asyncio.Task[None]
-
     def __init__(self, on_done: OnDone, started: float, timeout: float, until: float) -> None:
         """`until` is the deadline as the event loop's clock has it."""
         self.on_done = on_done
@@ -50,6 +48,7 @@ class _Call:
         self.until = until
         self.late = False
         self.span: Span | None = None
+        self.task: asyncio.Task[None] | None = None
 
 
 class Dispatcher(Generic[Work]):
@@ -112,7 +111,7 @@ class Dispatcher(Generic[Work]):
         until = loop.time() + self._timeout
         call = _Call(on_done, self._clock.now().mono, self._timeout, until)
         if self._timer is None:
-            self._timer = loop.call_at(until, self._ring, context=self._outside)
+            self._set_timer(until)
         context = self._inside.copy()
         if self._tracing is not None and (span := self._tracing.begin(work, request_id)) is not None:
             call.span = span
@@ -150,6 +149,8 @@ class Dispatcher(Generic[Work]):
 
     async def _invoke(self, call: _Call, work: Work, request_id: str) -> None:
         try:
+            if call.task is None:  # the program's task factory is eager, and `start` has not returned yet
+                await asyncio.sleep(0)
             event = self._build_event(work)
             trace = None if call.span is None else call.span.handed
             result = await self._handler.invoke(Invocation(event, request_id, call.deadline, trace))
@@ -170,6 +171,11 @@ class Dispatcher(Generic[Work]):
         else:
             self._finish(call, result)
 
+    def _set_timer(self, until: float) -> None:
+        if self._timer is not None:  # within `_ring`: one that timed out has begun the next
+            self._timer.cancel()
+        self._timer = self._loop.call_at(until, self._ring, context=self._outside)
+
     def _ring(self) -> None:
         """Times out what is due. It rings for nothing when the oldest of its time has ended since."""
         loop = self._loop
@@ -179,7 +185,7 @@ class Dispatcher(Generic[Work]):
             if call.late:
                 continue  # has a timer of its own
             if call.until > now:
-                self._timer = loop.call_at(call.until, self._ring, context=self._outside)
+                self._set_timer(call.until)
                 break
             if now - call.until > LATE:
                 # Somebody blocked the loop: handlers whose answer has been waiting meanwhile shall not pay for it.
@@ -194,9 +200,11 @@ class Dispatcher(Generic[Work]):
             self._give_up(call, FunctionError("Sandbox.Timedout", text, timed_out=True))
 
     def _give_up(self, call: _Call, result: InvocationResult) -> None:
-        self._abandoned.add(call.task)
-        call.task.add_done_callback(self._abandoned.discard, context=self._outside)
-        call.task.cancel()
+        task = call.task
+        assert task is not None, "`start` has returned"
+        self._abandoned.add(task)
+        task.add_done_callback(self._abandoned.discard, context=self._outside)
+        task.cancel()
         self._finish(call, result)
 
     def _finish(self, call: _Call, result: InvocationResult) -> None:

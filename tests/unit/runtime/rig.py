@@ -1,8 +1,11 @@
 """What the tests of the runtime build on: a mapping, a queue in memory, a handler that the test ends."""
 
 import asyncio
-from collections.abc import Callable
+import contextvars
+import types
+from collections.abc import Callable, Coroutine, Generator
 from dataclasses import replace
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -48,6 +51,48 @@ async def turns(number: int = 20) -> None:
     """Lets whatever is ready in the loop happen."""
     for _ in range(number):
         await asyncio.sleep(0)
+
+
+def eager_tasks(loop: Any, work: Coroutine[Any, Any, Any], *, context: Any = None, **fields: Any) -> Any:
+    """A task factory that begins each task at once, as asyncio.eager_task_factory does from Python 3.12 on."""
+    context = context or contextvars.copy_context()
+    first: list[Callable[[], Any]] = []  # what the first step came to
+
+    @types.coroutine
+    def going_on() -> Generator[Any, Any, Any]:
+        step = first.pop()
+        while True:
+            try:
+                awaited = step()
+            except StopIteration as end:
+                return end.value
+            try:
+                sent = yield awaited
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it is for the coroutine
+                step = partial(work.throw, error)
+            else:
+                step = partial(work.send, sent)
+
+    task = asyncio.Task(going_on(), loop=loop, context=context, **fields)
+    outer = asyncio.current_task(loop)
+    if outer is not None:
+        asyncio.tasks._leave_task(loop, outer)
+    asyncio.tasks._enter_task(loop, task)
+    try:
+        awaited = context.run(work.send, None)
+    except BaseException as error:  # noqa: BLE001 - told when the task goes on
+        first.append(partial(_raise, error))
+    else:
+        first.append(lambda: awaited)
+    finally:
+        asyncio.tasks._leave_task(loop, task)
+        if outer is not None:
+            asyncio.tasks._enter_task(loop, outer)
+    return task
+
+
+def _raise(error: BaseException) -> None:
+    raise error
 
 
 class Hands:

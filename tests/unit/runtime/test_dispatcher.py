@@ -27,6 +27,7 @@ from poller.handlers.python import PythonHandler
 from poller.ports import Invocation
 from poller.runtime import dispatcher as module
 from poller.runtime.dispatcher import Dispatcher
+from tests.unit.runtime.rig import eager_tasks, until
 
 LONG = 300.0
 SHORT = 0.05
@@ -91,6 +92,30 @@ async def test_the_result_and_the_time_are_told_once():
     assert 0 <= seconds < 60
 
 
+async def test_a_task_factory_of_the_program_may_begin_the_handler_at_once():
+    """INV-9: a handler that never suspends has its one result, later, and is no timeout."""
+    seen = []
+
+    async def handler(event, context):
+        seen.append((asyncio.current_task().get_name(), module.current_mapping.get("?")))
+        return event["n"]
+
+    dispatcher, results = await dispatcher_of(handler), Results()
+    asyncio.get_running_loop().set_task_factory(eager_tasks)
+    for number in (1, 2):
+        dispatcher.start(batch_of(number), results)
+    assert results.seen == []
+    assert dispatcher.running == 2
+    assert [await results.next(), await results.next()] == [Succeeded(b"1"), Succeeded(b"2")]
+    assert dispatcher.running == 0
+    assert seen == [("esm:orders:invoke", "orders")] * 2
+    dispatcher.start(batch_of(3), results)
+    dispatcher.abandon_all()  # before it had a turn
+    assert (await results.next()).error_type == "Runtime.Abandoned"
+    await dispatcher.close(60)
+    assert (dispatcher.running, dispatcher.abandoned, len(results.seen)) == (0, 0, 3)
+
+
 async def test_many_at_once_each_get_their_own():
     async def handler(event, context):
         await asyncio.sleep(0)
@@ -119,6 +144,44 @@ async def test_inv_9_a_handler_that_never_returns_times_out():
         "Sandbox.Timedout", "Task timed out after 0.05 seconds", timed_out=True
     )
     await asyncio.wait_for(ended.wait(), 60)
+
+
+async def test_one_timer_does_however_many_time_out_and_begin_the_next(monkeypatch: pytest.MonkeyPatch):
+    """INV-9: the machine invokes the next batch within the end of the one that timed out."""
+    loop = asyncio.get_running_loop()
+    call_at, timers, rung = loop.call_at, [], 0
+
+    async def handler(event, context):
+        await asyncio.Event().wait()
+
+    dispatcher, results = await dispatcher_of(handler, 0.2), Results()
+    ring = dispatcher._ring
+
+    def counted_ring() -> None:
+        nonlocal rung
+        rung += 1
+        ring()
+
+    def counted_call_at(when, callback, *args, **fields):
+        timer = call_at(when, callback, *args, **fields)
+        if callback is counted_ring:
+            timers.append(timer)
+        return timer
+
+    def begin_the_next(result: InvocationResult, seconds: float) -> None:
+        dispatcher.start(batch_of(), results)
+        results(result, seconds)
+
+    monkeypatch.setattr(dispatcher, "_ring", counted_ring)
+    monkeypatch.setattr(loop, "call_at", counted_call_at)
+    for _ in range(4):  # the first is due, the others soon
+        dispatcher.start(batch_of(), begin_the_next)
+        later = loop.time() + 0.02
+        await until(lambda later=later: loop.time() >= later, "another deadline than this one's")
+    for _ in range(4):
+        assert (await results.next()).timed_out
+        assert len(timers) - sum(timer.cancelled() for timer in timers) - rung == 1
+    await dispatcher.close(60)
 
 
 async def test_a_thread_that_never_returns_times_out_and_others_go_on():
