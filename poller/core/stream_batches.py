@@ -269,6 +269,8 @@ class Batches:
                     lane.queue.appendleft(again)
                     lane.due = now.mono + wait
                     self._remember_attempts()
+                    if not batch.records and batch.failed_at is None:
+                        self._saving.changed()  # the age of a window's last call has begun (TMB-9)
                 case Rest(records):
                     lane.queue.appendleft(self._forming.batch(lane, records, batch.trigger, batch.opened_at))
                 case Bisect(first, rest):

@@ -318,7 +318,7 @@ class StreamConsumer:
         sequence = None if self._reading.passing_over else self._held.sequence
         position = self._start if sequence is None else after(sequence)
         bounded = self._settings.retries is not None  # else nobody asks how many attempts there were
-        heads = [head for lane in self._lanes if bounded and (head := lane.remembered()) is not None]
+        heads = [head for lane in self._lanes if (head := lane.remembered(counted=bounded)) is not None]
         window = None if self._windows is None else self._windows.state
         return Progress(position, tuple(heads), window, len(self._lanes), self._starts(position))
 

@@ -4,6 +4,7 @@ It keeps things in order and decides nothing about them: that is stream_settle.p
 """
 
 from collections import deque
+from dataclasses import replace
 
 from poller.core.batcher import LaneBuffer
 from poller.core.records import Discard, Head, StreamBatch
@@ -73,8 +74,20 @@ class Lane:
         if self.blocked_since is None:
             self.blocked_since = now
 
-    def remembered(self) -> Head | None:
-        """What a restart has to know of the batch at its head; None when that is nothing."""
+    def remembered(self, *, counted: bool) -> Head | None:
+        """What a restart has to know of the batch at its head; None when that is nothing.
+
+        `counted`: the number of attempts is bounded. Where it is not, records have their age from the stream; only
+        of a window's last call, which has none, it has to be known since when it has failed (TMB-9).
+        """
+        head = self._first()
+        if counted or head is None:
+            return head
+        if head.first or head.failed_at is None:
+            return None
+        return replace(head, attempts=0, interrupted=0, running=False)  # a bound set later begins to count then
+
+    def _first(self) -> Head | None:
         starting = bool(self.guard)
         running = starting or self.running is not None
         if self.sending:
@@ -85,9 +98,11 @@ class Lane:
             batch = self.queue[0]
         else:
             return self.head
-        if self.head is not None and not (batch.attempts or batch.interrupted):
+        ages = not batch.records and batch.failed_at is not None  # by being throttled, too (TMB-9, ERR-1)
+        tried = bool(batch.attempts or batch.interrupted or ages)
+        if self.head is not None and not tried:
             return self.head  # what runs before it had succeeded in an earlier process
-        if not (running or batch.attempts or batch.interrupted):
+        if not (running or tried):
             return None
         records = batch.records
         return Head(

@@ -3,7 +3,8 @@
 import orjson
 import pytest
 
-from poller.core.model import SourceKind, Succeeded
+from poller.core.messages import Request
+from poller.core.model import InvocationResult, SourceKind, Succeeded
 from poller.core.payload import EVENT_LIMIT
 from poller.core.records import DiscardReason, Head, Progress, WindowCall, WindowState, after
 from poller.core.stream_messages import Discarded, Finished, Invoke, Save, SendDocument, Settled
@@ -439,6 +440,61 @@ def test_a_last_call_that_fails_for_too_long(fields: dict[str, float], result: o
     discard = rig.gone[0].discard
     assert (discard.reason, discard.result, discard.batch.records) == (DiscardReason.AGE, None, ())
     assert 560.0 < rig.now <= 595.0
+
+
+@pytest.mark.parametrize("fields", [{"maximum_age": 60.0}, {"retention": 60.0}])
+@pytest.mark.parametrize("retries", [None, 1_000])
+@pytest.mark.parametrize("result", [BOOM, BUSY])
+def test_a_last_call_ages_over_restarts(
+    fields: dict[str, float], retries: int | None, result: InvocationResult
+) -> None:
+    """TMB-9, TMB-12, ERR-1, ERR-15: its age counts from its first failure, in whichever process that was. Each one
+    here is killed soon after the call has failed in it, and the next is told to stop before it makes the call.
+    """
+    kept = WindowState(START, END, {"n": 1}, wall(0.0))
+    progress = Progress(after("1"), (), kept, 1)
+    rig = windowed(progress=progress, now=500.0, retries=retries, guarded=True, **fields)
+    for life in range(4):
+        rig.bring(*wires(2, at=rig.now))
+        assert rig.running == [[]]
+        assert rig.runs[0].batch.failed_at == (wall(500.0) if life else None)
+        rig.end(result)
+        rig.rest()
+        assert rig.row.window == kept
+        rig = rig.again()
+        rig.ask(Request.STOP)  # what it has not come to yet is written again
+        rig = rig.again(now=520.0 + 20.0 * life)
+    rig.bring(*wires(2, at=rig.now))
+    discard = rig.gone[0].discard
+    assert (discard.reason, discard.batch.records, rig.running) == (DiscardReason.AGE, (), [[2]])
+
+
+def test_what_is_remembered_of_a_failing_last_call_without_a_bound() -> None:
+    """TMB-9, ERR-4: since when it fails, written once. No attempts: a bound that is set later counts from then on,
+    and does not have the call given up that its user may just have mended.
+    """
+    rig = closing(maximum_age=3_600.0)
+    assert (rig.running, rig.row.heads) == ([[]], ())
+    first = rig.now
+    rig.end(BOOM)
+    rig.until(Save)
+    assert rig.row.heads == (Head(0, "", "", 0, 0, 0, wall(first), running=False),)
+    assert rig.running == [[]]
+    rig.end(BOOM)
+    assert rig.machine.at_rest
+    later = rig.again(retries=0)
+    later.bring(*wires(3, at=105.0))
+    assert (later.running, call_of(later).final) == ([[]], True)
+
+
+def test_nothing_is_remembered_of_other_failures_without_a_bound() -> None:
+    """ERR-4, ERR-10: records have their age from the stream."""
+    rig = windowed(maximum_age=3_600.0)
+    rig.bring(*wires(1))
+    rig.end(BOOM)
+    assert rig.machine.at_rest
+    rig.ask(Request.STOP)
+    assert rig.one(Finished).progress.heads == ()
 
 
 def test_a_response_without_state_is_halved() -> None:

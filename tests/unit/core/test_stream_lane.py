@@ -53,16 +53,34 @@ def test_what_fails_now_is_remembered_in_the_place_of_what_failed_before(attempt
     """ERR-5: attempts of either kind; a batch that has none says nothing."""
     lane = lane_of(LEFT)
     lane.running = batch(1, 2)
-    assert lane.remembered() is LEFT
+    assert lane.remembered(counted=True) is LEFT
     lane.running = batch(1, 2, attempts=attempts, interrupted=interrupted)
-    assert lane.remembered() == Head(0, "1", "2", 2, attempts, interrupted, None, running=True)
+    assert lane.remembered(counted=True) == Head(0, "1", "2", 2, attempts, interrupted, None, running=True)
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_a_last_call_is_remembered_from_its_first_failure_on(counted: bool) -> None:
+    """TMB-9, ERR-1: also where that was no attempt; before it there is nothing to say."""
+    lane = lane_of()
+    lane.queue.append(stream_batch())
+    assert lane.remembered(counted=counted) is None
+    lane.queue[0] = stream_batch(failed_at=5.0)
+    assert lane.remembered(counted=counted) == Head(0, "", "", 0, 0, 0, 5.0, running=False)
+
+
+def test_attempts_are_forgotten_where_nothing_bounds_them() -> None:
+    """ERR-4, TMB-9: of a last call its age is left, of records nothing."""
+    last = Head(0, "", "", 0, attempts=2, interrupted=1, failed_at=5.0, running=True)
+    assert lane_of(last).remembered(counted=True) is last
+    assert lane_of(last).remembered(counted=False) == Head(0, "", "", 0, 0, 0, 5.0, running=False)
+    assert lane_of(LEFT).remembered(counted=False) is None
 
 
 def test_what_is_given_up_first_is_remembered() -> None:
     """ERR-33: its document is not accepted; those behind it begin with it."""
     lane = lane_of()
     lane.sending.extend([discard(1), discard(2)])
-    told = lane.remembered()
+    told = lane.remembered(counted=True)
     assert told is not None
     assert (told.first, told.running) == ("1", False)
 
