@@ -54,7 +54,7 @@ from poller.core.payload import make_messages
 from poller.core.permits import BUDGET_EVERY, Permits
 from poller.core.queue_batches import Batches
 from poller.core.readings import Readings
-from poller.core.receives import LONG_POLL, Asked, Receives
+from poller.core.receives import LONG_POLL, Asked, Receives, answered_by
 from poller.core.releases import Releases
 from poller.core.scaling import Concurrency
 from poller.core.slots import Slots
@@ -219,7 +219,7 @@ class QueueConsumer:
         queues_own = self._readings.visibility
         assert queues_own is not None, "no receive is sent before the queue was described"
         visibility = queues_own if asked.visibility is None else float(asked.visibility)
-        lease_until = lease_end(now, visibility)
+        lease_until = lease_end(now, asked.answered_by, visibility)
         arn, null_md5, held = self._mapping.arn, self._mapping.window > 0, self._held
         messages = make_messages(event.messages, arn, null_md5, lease_until, now)
         if again := len(messages) - [message.receive_count for message in messages].count(1):
@@ -332,7 +332,7 @@ class QueueConsumer:
             if wait is None:
                 break
             visibility = override(self._mapping, queues_own)
-            poll, deadline = self._receives.start(Asked(room, visibility), wait, now)
+            poll, deadline = self._receives.start(Asked(room, visibility, answered_by(wait, now)), wait, now)
             self._commands.append(Receive(poll, room, wait, visibility, deadline))
         if self._permits.over_budget:
             self._budget_at = now + BUDGET_EVERY

@@ -15,6 +15,7 @@ from poller.core.scaling import Polling
 
 LONG_POLL = 20  # SQS-1: seconds
 BACKLOG_POLL = 1  # seconds that receives beyond the first may wait: they exist because messages are waiting
+ON_ITS_WAY = 1.0  # seconds that a receive without a wait may take to reach the source
 CALL_MARGIN = 10.0  # seconds that a receive may last beyond its wait
 PROBE_DEADLINE = 3.0
 PATIENCE_FIRST = 4  # after so many failed probes one gets the full margin, then after 8, 16, 32, ...
@@ -24,10 +25,23 @@ FAILURE_PAUSE = 0.1  # and at least this after the failure
 
 @fact
 class Asked:
-    """A receive in flight: how many messages it may bring, with which visibility (None: the queue's own)."""
+    """A receive in flight: how many messages it may bring, with which visibility (None: the queue's own), and the
+    monotonic second by which the source has answered it, whenever we notice.
+    """
 
     maximum: int
     visibility: int | None
+    answered_by: float
+
+
+def answered_by(wait: int, now: float) -> float:
+    """When a receive that starts now hands its messages over at the latest.
+
+    The way there comes out of the wait, not on top of it: taken for longer than it was, it would have us trust
+    receipts that are over; taken for shorter, it costs a part of the lease. Without a wait it could cost all of a
+    short one, and what comes would be let go and received again for ever, so there it has a second.
+    """
+    return now + max(float(wait), ON_ITS_WAY)
 
 
 class Receives:

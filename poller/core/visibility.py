@@ -22,6 +22,8 @@ def override(mapping: EventSourceMapping, queues_own: float) -> int | None:
     return ceil(needed + SPARE)
 
 
-def lease_end(received_at: float, visibility: float) -> float:
-    """The monotonic second after which receipts are stale; SQS began to count before the answer reached us."""
-    return received_at + visibility - min(MARGIN_MOST, visibility * MARGIN)
+def lease_end(received_at: float, answered_by: float, visibility: float) -> float:
+    """The monotonic second after which receipts are stale (SQS-23, FIFO-6). SQS began to count before the answer
+    reached us, and at `answered_by` at the latest: an answer that is noticed late has none of its time left over.
+    """
+    return min(received_at, answered_by) + visibility - min(MARGIN_MOST, visibility * MARGIN)

@@ -116,6 +116,7 @@ class SimHttp:
                 _shorten(operation, request)
             case Fate.DUPLICATE:
                 world.sources.appear_again(request)
+        began = world.time
         refused: list[JsonObject] = []
         if fate is Fate.PARTIAL:
             entries = request["Entries"]
@@ -144,7 +145,7 @@ class SimHttp:
         world.rules.done(process, self._service, operation, request, answer)
         heard = await self._reply(fate, answer, until)
         if operation == "ReceiveMessage":
-            world.rules.heard(request, answer)
+            world.rules.heard(request, answer, began)
         elif operation == "GetRecords" and fate not in {Fate.TRUNCATED_BODY, Fate.MALFORMED}:
             world.rules.read(self._service, request, answer)
         return heard

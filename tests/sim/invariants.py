@@ -111,11 +111,15 @@ class Rules(Batches):
         told = request.get("StreamARN") or request.get("StreamArn") or request.get("ShardIterator", "")
         return next((one for one in self._world.sources.all if told.startswith(one.mapping.arn.text)), None)
 
-    def heard(self, request: JsonObject, answer: JsonObject) -> None:
-        """Messages have come; nobody can know for how long they were under way, so their leases begin now."""
+    def heard(self, request: JsonObject, answer: JsonObject, began: float) -> None:
+        """Messages have come. Nobody can know for how long they were under way, so their leases begin now; but SQS
+        has handed them over when the wait was over, and whoever asked knows when that was. A receive without a
+        wait is given a second to arrive.
+        """
         source = self._world.sources.of_queue(request)
         assert source is not None
-        lease = self._world.time + self._lease(source, request)
+        handed_over = began + max(1.0, request["WaitTimeSeconds"])
+        lease = min(self._world.time, handed_over) + self._lease(source, request)
         for message in answer.get("Messages", ()):
             self._receipts[message["ReceiptHandle"]] = (self._receipts[message["ReceiptHandle"]][0], lease)
 

@@ -36,7 +36,7 @@ class Queue:
 
     def ask(self, *counts: int) -> "Queue":
         for count in counts:
-            self.receives.start(Asked(count, None), 20, 0.0)
+            self.receives.start(Asked(count, None, 20.0), 20, 0.0)
         return self
 
     def limit(self, limit: int) -> "Queue":

@@ -285,6 +285,52 @@ def test_an_attempt_that_wakes_up_late_is_not_made() -> None:
     assert rig.machine.gauges().in_flight_batches == 0
 
 
+@pytest.mark.parametrize("group", [None, "g"])
+def test_an_answer_that_is_noticed_late_gives_no_longer_lease(group: str | None) -> None:
+    """SQS-23, FIFO-6: with a wait of 20 s and 12 s of visibility the receipts are over at 32 s at the latest."""
+    rig = Rig(fifo=group is not None, visibility=12.0)
+    assert (rig.polls[0].wait, rig.polls[0].deadline) == (20, 30.0)
+    rig.at(29.9).bring(wire("a", group=group))
+    rig.end(Throttled("busy"))
+    rig.tick()
+    assert (rig.now, rig.running) == (30.9, [["a"]])
+    rig.end(Throttled("busy"))
+    assert (rig.one(Settled).retry_in, rig.runs) == (None, [])
+
+
+@pytest.mark.parametrize("group", [None, "g"])
+def test_what_is_over_when_it_is_noticed_is_not_invoked(group: str | None) -> None:
+    """SQS-23, FIFO-6: nor kept; what the queue brings again at once is invoked, for it is noticed at once."""
+    rig = Rig(fifo=group is not None, visibility=6.0)
+    rig.at(28.0).bring(wire("a", group=group))
+    assert ids(rig.one(LeaseLapsed).messages) == ["a"]
+    assert (rig.runs, rig.all(Delete), rig.all(ChangeVisibility), rig.budget.used) == ([], [], [], 0)
+    rig.polls = rig.polls[-1:]
+    rig.at(40.0).bring(wire("a", group=group, count=2))
+    assert rig.running == [["a"]]
+
+
+@pytest.mark.parametrize(("visibility", "way"), [(0.0, 1.0), (1.0, 1.75), (5.0, 2.9)])
+def test_a_slow_way_there_does_not_use_up_a_short_lease(visibility: float, way: float) -> None:
+    """SQS-23: a receive without a wait, whose connection took its time: else it would come again for ever."""
+    rig = Rig(visibility=visibility)
+    while rig.polls:
+        rig.fail()
+    rig.tick()
+    assert (rig.polls[0].wait, rig.polls[0].deadline) == (0, 3.0)
+    rig.at(rig.now + way).bring(wire("a"))
+    assert rig.running == [["a"]]
+
+
+def test_a_short_wait_and_a_slow_way_there_leave_a_lease() -> None:
+    """SQS-23: the receives of a backlog wait for a second; what they bring can be tried for 1 s + 2 s - 0.2 s."""
+    rig = Rig(visibility=2.0)
+    rig.bring(*(wire(f"m{place}") for place in range(10)))
+    rig.polls = [next(poll for poll in rig.polls if poll.wait == 1)]
+    rig.at(2.7).bring(wire("a"))
+    assert rig.running[-1] == ["a"]
+
+
 def test_a_batch_that_had_to_wait_loses_what_went_stale() -> None:
     """SQS-23, BAT-6: the limit fell while receives were under way; what came later is still good and runs."""
     rig = Rig(batch_size=20, window=1.0, timeout=1.0, visibility=30.0, concurrency=3)
@@ -293,12 +339,13 @@ def test_a_batch_that_had_to_wait_loses_what_went_stale() -> None:
     assert (len(rig.runs), len(rig.polls)) == (2, 2)
     rig.at(0.5).end(BOOM)
     assert rig.machine.gauges().limit == 1
-    rig.at(1.0).bring(wire("old"))
-    rig.at(15.0).bring(wire("new"))
+    assert [poll.wait for poll in rig.polls] == [1, 1]
+    rig.bring(wire("old"))
+    rig.at(1.0).bring(wire("new"))
     assert (len(rig.runs), rig.polls) == (1, [])
-    rig.at(31.0).end()
+    rig.at(28.75).end()
     rig.tick()
-    assert rig.now == 32.0
+    assert rig.now == 29.75  # their leases end at 29.5 and at 30
     assert rig.running == [["new"]]
     assert ids(rig.one(LeaseLapsed).messages) == ["old"]
     assert rig.one(Invoke).batch.size == event_size([rig.runs[0].batch.messages[0].size])

@@ -6,7 +6,7 @@ from poller.core.mapping import ProvisionedPollers
 from poller.core.receives import Asked, Receives
 from tests.unit.core.machine import Middle, mapping
 
-TEN = Asked(10, None)
+TEN = Asked(10, None, 20.0)
 
 
 def receives(longest_wait: int = 20, **fields: object) -> Receives:

@@ -26,4 +26,10 @@ def test_a_window_may_need_more_than_the_queue_gives(
 @pytest.mark.parametrize(("visibility", "end"), [(30.0, 129.0), (5.0, 104.5), (0.0, 100.0)])
 def test_a_lease_ends_a_little_before_it_does(visibility: float, end: float) -> None:
     """SQS-23: SQS counts from before the answer arrived: a tenth is kept back, at most a second."""
-    assert lease_end(100.0, visibility) == end
+    assert lease_end(100.0, 110.0, visibility) == end
+
+
+@pytest.mark.parametrize(("noticed", "end"), [(105.0, 134.0), (110.0, 139.0), (119.9, 139.0)])
+def test_what_is_noticed_late_has_no_longer_lease(noticed: float, end: float) -> None:
+    """SQS-23, FIFO-6: SQS has begun to count at 110 s at the latest, whenever we saw the answer."""
+    assert lease_end(noticed, 110.0, 30.0) == end
