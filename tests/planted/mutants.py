@@ -39,7 +39,7 @@ DECIDING: Final = (
 )
 
 ALSO: Final = {
-    "batcher": ("test_lane_buffer.py",),
+    "batcher": ("test_lane_buffer.py", "test_replay.py"),
     "filter_leaf": ("test_filter.py",),
     "filter_match": ("test_filter.py",),
     "filter_operators": ("test_filter.py",),
@@ -57,8 +57,16 @@ ALSO: Final = {
     "queue_batches": ("test_queue_consumer_invoking.py", "test_queue_consumer_fifo.py"),
     "releases": ("test_queue_consumer_ending.py", "test_queue_consumer_deleting.py"),
     "response": ("test_stream_response.py",),
-    "stream_batches": ("test_stream_consumer_failing.py", "test_stream_consumer_windows.py"),
-    "stream_forming": ("test_stream_consumer_saving.py", "test_stream_consumer_windows.py"),
+    "stream_batches": (
+        "test_stream_consumer_failing.py",
+        "test_stream_consumer_expired.py",
+        "test_stream_consumer_windows.py",
+    ),
+    "stream_forming": (
+        "test_stream_consumer_saving.py",
+        "test_stream_consumer_expired.py",
+        "test_stream_consumer_windows.py",
+    ),
     "stream_guards": ("test_stream_consumer_saving.py",),
     "stream_held": ("test_stream_consumer_saving.py", "test_stream_consumer_reading.py"),
     "stream_intake": ("test_stream_consumer_filtering.py", "test_stream_consumer_reading.py"),

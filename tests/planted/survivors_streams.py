@@ -53,7 +53,6 @@ _NO_RESULT = "case None if discard.invocations > 0:"
 _PLACE = "place = records[0].sequence if records else str(discard.at)"
 _ONCE = "if problem in _AT_ONCE and self._failures == 1:"
 _SPREAD = "pause = self._idle * self._random.uniform(1 - _SPREAD, 1 + _SPREAD)"
-_FULL_BATCH = "if batch and (len(batch) == mapping.batch_size or size + more > EVENT_LIMIT):"
 _ARRIVAL = "if left[0].arrived_at and failed.event is None:"
 _ARRIVALS = "records that were read have an arrival, all of them, and those of a payload have none"
 _MADE_UP = "the function and the document are told nothing of it"
@@ -168,7 +167,6 @@ JUDGED: Final[dict[tuple[str, str, str], str]] = {
     ("failure_document", _PLACE, _PLACE.replace("[0]", "[ -1]")): "either end names the batch, each time",
     ("pace", _ONCE, _ONCE.replace("==", "<=")): "there is one at least",
     ("pace", _SPREAD, _SPREAD.replace("idle *", "idle /")): "it is spread as far to either side",
-    ("replay", _FULL_BATCH, _FULL_BATCH.replace("==", ">=")): "a batch is handed over when it is full",
     ("replay", "return asked[0]", "return asked[ -1]"): "there is one",
     ("replay", _ARRIVAL, _ARRIVAL.replace(" and ", " or ")): _ARRIVALS,
     ("replay", _ARRIVAL, _ARRIVAL.replace("[0]", "[ -1]")): _ARRIVALS,
@@ -200,7 +198,7 @@ LINES: Final[dict[tuple[str, str], str]] = {
         'nothing = Record("", 0, 0, 0.0, 0, {"PartitionKey": "", "Data": ""})',
     ): "an event shows nothing of them but the arrival, whose bytes are tested",
     ("pace", "self._started = 0.0"): SET_FIRST,
-    ("replay", "records.append(Record(sequence, offset, 0, 0.0, 0, shown))"): _MADE_UP,
+    ("replay", "records.append(Record(sequence, offset, 0, 0.0, record_size(shown), shown))"): _MADE_UP,
     ("replay", "return StreamBatch(0, 0, records, BatchTrigger.IMMEDIATE, 0.0, 0, call=call)"): _MADE_UP,
     ("replay", "call = WindowCall(0, 0, {}, final=_is_final(failed.event))"): _MADE_UP,
     ("pace", _PER_SECOND): FIGURE,

@@ -208,3 +208,9 @@ def test_dropping_from_the_middle() -> None:
     check(buffer)
     buffer.add((record(5),), 20.0)
     assert buffer.due(0.0) == 25.0
+
+
+def test_a_buffer_of_more_than_an_event_has_no_larger_batches() -> None:
+    """BAT-1: bytes only ever make a batch smaller than BatchSize."""
+    buffer = buffer_of(record(1), record(2), record(3), record(4, size=EVENT_LIMIT), size=2)
+    assert (numbers(cut(buffer).records), numbers(cut(buffer).records)) == ([1, 2], [3])

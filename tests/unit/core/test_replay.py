@@ -343,10 +343,12 @@ def test_a_record_that_is_too_large_is_alone() -> None:
 
 
 def test_a_windows_end_is_one_invocation() -> None:
-    """TMB-8: whatever it has: its state is given once."""
+    """TMB-8, TMB-10: whatever it has: its state is given once, and what has no records is invoked at all."""
     window = {"window": {"start": "a", "end": "b"}, "isFinalInvokeForWindow": True}
     end = failed(payload=json.dumps({"Records": [], **window}))
     assert batches_of(end, mapping(BatchSize=2), ()) == ((),)
+    no_window = failed(payload=json.dumps({"Records": []}))
+    assert batches_of(no_window, mapping(BatchSize=2), ()) == ((),)
     assert batches_of(end, mapping(BatchSize=2), some := tuple(records(*"abc"))) == (some,)
 
 

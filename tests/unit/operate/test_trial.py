@@ -57,6 +57,20 @@ async def test_only_what_passes_counts_and_nothing_is_left_out_between() -> None
     assert [record.sequence for record in found] == numbers[8 : 8 + fitting]
 
 
+@pytest.mark.parametrize("over", [0, 1])
+async def test_the_event_around_the_records_counts(over: int) -> None:
+    """BAT-2: two records of which only the event that has both would be too large."""
+    stream = StreamInMemory()
+    stream.put("shard-00", "k", "k")
+    first, second = stream.shards["shard-00"].records
+    _, small = await read_records(stream, stream_mapping(), 2, {}, None)
+    room = EVENT_LIMIT - len('{"Records":[,]}') - sum(record.size for record in small)
+    first["Data"] += "A" * 3_000_000
+    second["Data"] += "A" * (room - 3_000_000 + over)
+    _, found = await read_records(stream, stream_mapping(), 2, {}, None)
+    assert len(found) == 2 - over
+
+
 async def test_a_filter_that_nothing_passes_does_not_take_the_whole_queue() -> None:
     """FLT-40, SQS-9: each message that is looked at is hidden from its consumers, and counts as received."""
     queue = TestedQueue(ManualClock())
