@@ -219,6 +219,8 @@ class StreamCoordinator(Coordinator):
     async def _rest(self) -> None:
         if self._shards is not None:
             await self._shards.rest()
+        else:
+            await self._quiet()
 
     def _kit(self, crew: Crew) -> Kit:
         return Kit(

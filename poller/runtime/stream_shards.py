@@ -120,8 +120,11 @@ class RunningShards:
         self.changed.set()
 
     async def rest(self) -> None:
-        """Waits until every shard, paused, has nothing under way; or until they go on, or ended."""
+        """Waits until every shard, paused, has nothing under way; or until they go on, or ended. What the function
+        was given by those that broke is waited for in any case.
+        """
         await asyncio.gather(*(driver.rest() for driver in tuple(self._drivers.values())))
+        await self.quiet()
 
     def stop_reading(self, lost: Lost) -> bool:
         """Ends a shard where it stands, without writing anything. False for one that is gone from the stream while

@@ -964,6 +964,42 @@ async def test_str_1_after_a_shards_crash_and_a_bug_in_a_look_its_handler_is_wai
 
 
 @pytest.mark.usefixtures("looking")
+async def test_api_8_a_pause_after_a_bug_in_a_look_waits_for_the_handlers(caplog: Any):
+    """API-8: they run, whoever reads what they return."""
+    life = await crashed_in_a_look(caplog)
+    pause = asyncio.create_task(life.coordinator.pause())
+    await turns(200)
+    assert not pause.done()
+    life.hands.end(OK)
+    async with asyncio.timeout(DEADLINE):
+        await pause
+    assert life.state == "Disabled"
+    life.coordinator.request(Request.STOP)
+    await life.ended()
+    assert life.hands.seen == ["a"]
+
+
+async def test_api_8_a_pause_after_a_shards_crash_waits_for_its_handler(monkeypatch: pytest.MonkeyPatch):
+    """API-8: it runs, whoever reads what it returns."""
+    stream, store = StreamInMemory(), Store()
+    stream.put("shard-00", "a")
+    life = await StreamLife(stream, store).start().enabled()
+    await until(lambda: life.hands.running, "the invocation")
+    crash(monkeypatch, "shard-00")
+    await until(lambda: life.coordinator.stats.worker_restarts["crash"], "the crash")
+    pause = asyncio.create_task(life.coordinator.pause())
+    await turns(200)
+    assert not pause.done()
+    life.hands.end(OK)
+    async with asyncio.timeout(DEADLINE):
+        await pause
+    assert life.state == "Disabled"
+    life.coordinator.request(Request.STOP)
+    await life.ended()
+    assert life.hands.seen == ["a"]
+
+
+@pytest.mark.usefixtures("looking")
 @pytest.mark.parametrize("ends", [True, False])
 async def test_api_8_a_stop_after_a_bug_in_a_look_waits_for_the_handlers_until_near_its_deadline(
     ends: bool, caplog: Any
