@@ -78,6 +78,22 @@ STREAMS: Final[tuple[Bug, ...]] = (
         _SHARDS,
     ),
     Bug(
+        "empty-read-is-the-tip",
+        "STR-26, TMB-7: one empty read of DynamoDB in a backlog closes a window and ends a drain",
+        "core/stream_reading.py",
+        "return self._empty[0] if len(self._empty) == BELIEVED else None",
+        "return self._asked_at",
+        _READING,
+    ),
+    Bug(
+        "expired-in-one-piece",
+        "ERR-14, DST-10: what expired in the buffer becomes one document, larger than any event",
+        "core/stream_forming.py",
+        "parts = in_batches(records, self._mapping.batch_size, self._overhead)",
+        "parts = [records]",
+        ("tests/unit/core/test_stream_consumer_expired.py",),
+    ),
+    Bug(
         "latest-resolved-twice",
         "STR-11: after a restart LATEST means another record, and what came between is lost",
         "core/stream_reading.py",
