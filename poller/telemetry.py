@@ -17,6 +17,7 @@ from poller.core.messages import (
     Command,
     Deleted,
     Described,
+    DescribeFailed,
     Event,
     Extended,
     Filtered,
@@ -76,6 +77,7 @@ class Telemetry:
             VisibilityChanged: self._visibility_changed,
             Extended: self._extended,
             Described: self._described,
+            DescribeFailed: self._describe_failed,
             Requested: self._requested,
             Receive: self._receive,
             ReceivedAgain: self._received_again,
@@ -95,14 +97,6 @@ class Telemetry:
         """
         self._seconds = seconds
         self._trace_id = trace_id
-
-    def describe_failed(self, problem: SourceProblem, detail: str, now: Instant) -> None:
-        """GetQueueAttributes failed: no event tells the machine, but people want to know."""
-        detail = one_line(detail)
-        self._stats.last_problem = f"{problem.value}: {detail}"
-        self._teller.failure(
-            "describe_failed", problem.value, f"cannot read the queue's attributes: {detail}", now
-        )
 
     def source_unavailable(self, problem: SourceProblem, detail: str, now: Instant) -> None:
         """The source cannot be had yet, so no machine runs; it is tried again."""
@@ -376,6 +370,12 @@ class Telemetry:
     def _described(self, event: Described, now: Instant) -> None:
         del now
         self._stats.queue = event.facts
+
+    def _describe_failed(self, event: DescribeFailed, now: Instant) -> None:
+        detail = one_line(event.detail)
+        self._stats.last_problem = f"{event.problem.value}: {detail}"
+        text = f"cannot read the queue's attributes: {detail}"
+        self._teller.failure("describe_failed", event.problem.value, text, now)
 
     def _requested(self, event: Requested, now: Instant) -> None:
         if event.request is Request.RESUME:

@@ -20,6 +20,14 @@ class Described:
 
 
 @fact
+class DescribeFailed:
+    """GetQueueAttributes failed; `detail` is a sentence."""
+
+    problem: SourceProblem
+    detail: str
+
+
+@fact
 class Received:
     """A receive ended; `messages` are as they came off the wire, possibly none. `size` is bytes read."""
 
@@ -93,7 +101,16 @@ class Requested:
 
 
 Event: TypeAlias = (
-    Described | Received | ReceiveFailed | Invoked | Deleted | VisibilityChanged | Extended | Tick | Requested
+    Described
+    | DescribeFailed
+    | Received
+    | ReceiveFailed
+    | Invoked
+    | Deleted
+    | VisibilityChanged
+    | Extended
+    | Tick
+    | Requested
 )
 
 
@@ -147,7 +164,7 @@ class ChangeVisibility:
 
 @fact
 class Describe:
-    """GetQueueAttributes; answered by Described, or by nothing when it fails (asked again later)."""
+    """GetQueueAttributes, one at a time; answered by Described or DescribeFailed."""
 
 
 @fact

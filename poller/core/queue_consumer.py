@@ -31,6 +31,7 @@ from poller.core.messages import (
     Deleted,
     Describe,
     Described,
+    DescribeFailed,
     Event,
     Extended,
     Filtered,
@@ -188,6 +189,8 @@ class QueueConsumer:
                 self._held.extend(ids, lease_until)
             case Described(facts):
                 self._on_described(facts, mono)
+            case DescribeFailed():
+                self._readings.failed()
             case Tick():
                 pass
             case Requested(request):

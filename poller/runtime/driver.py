@@ -18,6 +18,7 @@ from poller.core.messages import (
     Deleted,
     Describe,
     Described,
+    DescribeFailed,
     Event,
     Filtered,
     Finished,
@@ -229,9 +230,9 @@ class Driver:
         try:
             facts = await self._source.describe()
         except SourceError as error:
-            self._telemetry.describe_failed(error.problem, str(error), self._clock.now())
-            return  # the machine asks again
-        self.feed(Described(facts))
+            self.feed(DescribeFailed(error.problem, str(error)))
+        else:
+            self.feed(Described(facts))
 
     def _arm(self, now: Instant) -> None:
         """One timer: an earlier one than needed may fire, a later one may not, but for a few milliseconds: between

@@ -4,6 +4,7 @@ at each step.
 
 import json
 from collections.abc import Callable
+from functools import partial
 from math import ceil
 from typing import Any
 
@@ -15,6 +16,7 @@ from poller.core.messages import (
     Deleted,
     Describe,
     Described,
+    DescribeFailed,
     Event,
     Extended,
     Finished,
@@ -69,6 +71,7 @@ class Worker:
         self.deleting: set[str] = set()
         self.asked: dict[int, int] = {}
         self.held: set[str] = set()
+        self.describing = False
         self.may_receive = True
         self.stopped = False
         self.finished = 0
@@ -124,8 +127,9 @@ class Worker:
             case ChangeVisibility():
                 self.on_change(command)
             case Describe():
-                if not self.world.chance("describe"):
-                    self.later(self.world.latency(), lambda: Described(self.facts()))
+                assert not self.describing, "one look at a time"
+                self.describing = True
+                self.later(self.world.latency(), partial(self.described, self.facts()))
             case Hold(messages):
                 self.held |= {message.id for message in messages}
             case LetGo(ids):
@@ -140,6 +144,13 @@ class Worker:
             case Finished():
                 self.finished += 1
                 assert self.stopped or self.machine.mode is Mode.FINISHED
+
+    def described(self, facts: QueueFacts) -> Event:
+        """How the queue was when it was asked, or is when it answers: the counts are of any moment between."""
+        self.describing = False
+        if self.world.chance("describe"):
+            return DescribeFailed(SourceProblem.UNREACHABLE, "away")
+        return Described(facts if self.world.chance("describe") else self.facts())
 
     def later(self, seconds: float, fact: Callable[[], Event | None]) -> None:
         """A call that is answered in a while, unless the process has died by then."""

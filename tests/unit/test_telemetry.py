@@ -14,6 +14,7 @@ from poller.core.messages import (
     Deleted,
     Describe,
     Described,
+    DescribeFailed,
     Event,
     Extended,
     Filtered,
@@ -449,7 +450,7 @@ def test_the_last_facts_of_the_queue_are_kept(telemetry, stats):
 
 
 def test_a_describe_that_fails_is_told_and_kept_for_the_health_check(telemetry, stats, caplog):
-    telemetry.describe_failed(SourceProblem.MISSING, "no such queue", at(5.0))
+    tell(telemetry, DescribeFailed(SourceProblem.MISSING, "no such queue"), at(5.0))
 
     assert stats.last_problem == "missing: no such queue"
     assert actions(caplog) == ["describe_failed"]
@@ -500,6 +501,7 @@ def test_the_end_is_told(telemetry, stats, caplog, abandoned, level):
 
 EVENTS = {
     Described: Described(QueueFacts(30.0, 0, 0, 0)),
+    DescribeFailed: DescribeFailed(SourceProblem.SERVER, "x"),
     Received: Received(1, wire("1"), 10),
     ReceiveFailed: ReceiveFailed(1, SourceProblem.SERVER, "x"),
     Invoked: Invoked(batch(), Succeeded(b"null")),

@@ -13,6 +13,7 @@ from poller.core.messages import (
     Delete,
     Deleted,
     Described,
+    DescribeFailed,
     Event,
     Invoke,
     Invoked,
@@ -149,6 +150,9 @@ class Rig:
 
     def describe(self, visible: int = 0, in_flight: int = 0, delayed: int = 0) -> list[Command]:
         return self.feed(Described(QueueFacts(self.visibility, visible, in_flight, delayed)))
+
+    def not_described(self) -> list[Command]:
+        return self.feed(DescribeFailed(SourceProblem.UNREACHABLE, "away"))
 
     def bring(self, *messages: JsonObject) -> list[Command]:
         """The oldest receive in flight comes back with these, possibly none."""

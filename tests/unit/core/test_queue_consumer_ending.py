@@ -12,6 +12,7 @@ from poller.core.messages import (
     LetGo,
     ReleaseReason,
     Request,
+    Tick,
 )
 from poller.core.model import BatchTrigger, FunctionError, SourceProblem, Throttled
 from poller.core.queue_consumer import Mode
@@ -311,11 +312,47 @@ def test_a_drain_outlives_an_outage() -> None:
     assert rig.running == [["a"]]
 
 
-def test_a_reading_that_is_not_answered_is_asked_for_again() -> None:
-    """API-16: every half second."""
+def test_a_reading_that_fails_is_asked_for_again() -> None:
+    """API-16: every half second, but never two at once."""
     rig = Rig()
     rig.ask(Request.DRAIN)
     rig.at(1.0).bring()
     assert rig.one(Describe)
+    assert rig.at(1.25).not_described() == []
     rig.tick()
     assert (rig.now, rig.told) == (1.5, [Describe()])
+    assert rig.machine.deadline() is None, "it waits for this one"
+    assert rig.at(9.0).not_described() == [Describe()]
+
+
+def test_a_reading_that_was_asked_before_the_last_empty_receive_is_no_sign() -> None:
+    """GEN-2: a slow answer is of the time before, and a message may have come since."""
+    rig = Rig()
+    rig.at(59.0).bring()
+    rig.at(60.0).feed(Tick())
+    assert rig.one(Describe)
+    rig.ask(Request.DRAIN)
+    rig.at(61.0).bring()
+    assert rig.told == [], "one look is under way"
+    rig.describe()
+    for expected in ([], [Finished(0)]):
+        rig.at(rig.now + 1).bring()
+        assert rig.one(Describe)
+        told = rig.describe()
+        assert [command for command in told if isinstance(command, Finished)] == expected
+
+
+def test_a_reading_of_the_drain_before_is_no_sign() -> None:
+    """GEN-2: it was taken back, and another one ordered, before the answer came."""
+    rig = Rig()
+    rig.ask(Request.DRAIN)
+    rig.at(1.0).bring()
+    rig.describe()
+    rig.at(2.0).bring()
+    assert rig.one(Describe)
+    for request in (Request.PAUSE, Request.RESUME, Request.DRAIN):
+        rig.ask(request)
+    rig.at(3.0).bring()
+    rig.describe()
+    rig.at(4.0).bring()
+    assert rig.describe()[-1] != Finished(0)

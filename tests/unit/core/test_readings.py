@@ -8,6 +8,12 @@ from poller.core.readings import Readings
 EMPTY = QueueFacts(30.0, 0, 0, 0)
 
 
+def read(readings: Readings, facts: QueueFacts, now: float) -> None:
+    """A machine at rest asks, and this is the answer."""
+    assert readings.ask(now, resting=True)
+    readings.described(facts, now, resting=True)
+
+
 def test_once_a_minute() -> None:
     """SQS-8: the visibility timeout may be changed while we run."""
     readings = Readings()
@@ -17,14 +23,31 @@ def test_once_a_minute() -> None:
     assert readings.due(resting=False) == 70.0
     assert not readings.ask(69.9, resting=False)
     assert readings.ask(70.0, resting=False)
+    readings.failed()
     assert readings.due(resting=False) == 130.0
+    assert not readings.ask(129.9, resting=False)
+    assert readings.ask(130.0, resting=False)
 
 
-def test_a_question_without_an_answer_is_asked_again() -> None:
+def test_one_question_at_a_time() -> None:
+    """SQS-8: whatever the clock says, the next one waits for its answer or its failure."""
+    for resting in (False, True):
+        readings = Readings()
+        assert readings.ask(1.0, resting=resting)
+        for at_rest in (False, True):
+            assert readings.due(resting=at_rest) is None
+            assert not readings.ask(1_000.0, resting=at_rest)
+        readings.described(EMPTY, 1_000.0, resting=resting)
+        assert readings.due(resting=False) == 1_060.0
+        assert readings.ask(1_060.0, resting=resting)
+
+
+def test_a_question_that_failed_is_asked_again() -> None:
     """API-16: while resting after half a second, so that a drain ends when the answer comes."""
     readings = Readings()
     readings.described(EMPTY, 0.0, resting=False)
     assert readings.ask(1.0, resting=True)
+    readings.failed()
     assert readings.due(resting=True) == 1.5
     assert not readings.ask(1.4, resting=True)
     assert readings.ask(1.5, resting=True)
@@ -36,23 +59,35 @@ def test_empty_is_two_readings_in_a_row() -> None:
     readings.begin_drain()
     readings.received(0)
     assert readings.nothing_came
-    readings.described(EMPTY, 0.0, resting=True)
+    read(readings, EMPTY, 0.0)
     assert not readings.nothing_came, "the next reading needs another empty receive"
     assert not readings.empty
-    readings.described(QueueFacts(30.0, 0, 0, 1), 1.0, resting=True)
-    readings.described(EMPTY, 2.0, resting=True)
+    read(readings, QueueFacts(30.0, 0, 0, 1), 1.0)
+    read(readings, EMPTY, 2.0)
     assert not readings.empty
-    readings.described(EMPTY, 3.0, resting=True)
+    read(readings, EMPTY, 3.0)
     assert readings.empty
     readings.begin_drain()
     assert not readings.empty
 
 
-def test_only_a_machine_at_rest_can_find_it_empty() -> None:
-    """GEN-2: what we hold ourselves may still come back."""
+@pytest.mark.parametrize(("asked", "answered"), [(False, False), (True, False), (False, True)])
+def test_only_a_machine_at_rest_can_find_it_empty(asked: bool, answered: bool) -> None:
+    """GEN-2: what we hold ourselves may still come back; at rest when it asks, and when it hears."""
     readings = Readings()
-    readings.described(EMPTY, 0.0, resting=False)
-    readings.described(EMPTY, 1.0, resting=False)
+    for second in (0.0, 100.0, 200.0):
+        assert readings.ask(second, resting=asked)
+        readings.described(EMPTY, second + 1.0, resting=answered)
+    assert not readings.empty
+
+
+def test_a_reading_is_of_the_time_when_it_was_asked() -> None:
+    """GEN-2: an answer to a question from before the last receive does not count."""
+    readings = Readings()
+    for second in (0.0, 1.0, 2.0):
+        assert readings.ask(second, resting=True)
+        readings.received(0)
+        readings.described(EMPTY, second + 0.4, resting=True)
     assert not readings.empty
 
 
@@ -64,7 +99,7 @@ def test_any_count_above_nothing_is_not_empty(place: int) -> None:
     for told in (counts, [1, 1, 0], [1, 1, 1]):
         readings = Readings()
         for second in (0.0, 1.0, 2.0):
-            readings.described(QueueFacts(30.0, *told), second, resting=True)
+            read(readings, QueueFacts(30.0, *told), second)
         assert not readings.empty
 
 
@@ -74,7 +109,7 @@ def test_empty_stays_empty() -> None:
     assert not readings.empty
     assert not readings.nothing_came
     for second in range(4):
-        readings.described(EMPTY, float(second), resting=True)
+        read(readings, EMPTY, float(second))
     assert readings.empty
 
 

@@ -119,6 +119,24 @@ async def test_a_stop_does_not_wait_for_a_look_at_the_queue():
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
+async def test_one_look_at_a_time_and_a_stop_ends_it():
+    """API-8, GEN-2: a drain whose looks are slow asks again when the last one has come back, and not before."""
+    drive = await Drive().polling()
+    looks = drive.queue.service.calls
+    drive.queue.faults.hang("GetQueueAttributes", times=None)
+    drive.ask(Request.DRAIN)
+    drive.clock.advance(20)
+    await until(lambda: looks["GetQueueAttributes"], "the look")
+    later = drive.driver._loop.time() + 1.2  # twice the pause between two questions
+    await until(lambda: drive.driver._loop.time() > later, "time for others")
+    assert looks["GetQueueAttributes"] == 1
+    assert drive.machine.deadline() is None
+    drive.ask(Request.STOP)
+    assert await drive.result() == 0
+    await turns()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
 async def test_a_look_that_fails_is_told_and_asked_again():
     """API-16: a drain goes on past it."""
     drive = await Drive().polling()
