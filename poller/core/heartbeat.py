@@ -5,7 +5,7 @@ SQS-9: AWS's own mapping does not do this, so it is off unless asked for (`Polle
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil, inf
+from math import inf
 from typing import Final, TypeAlias, assert_never
 
 from poller.core.messages import Extended, Tick
@@ -32,9 +32,12 @@ Receipt: TypeAlias = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """These messages were received; an id that is held already has a new receipt."""
+    """These messages were received with a visibility timeout of `seconds`; an id that is held already has a new
+    receipt.
+    """
 
     messages: tuple[Message, ...]
+    seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +96,8 @@ class _Lease:
 class HeartbeatMachine:
     """Facts and the monotonic time go in, orders come out; `deadline` tells when a Tick is wanted.
 
-    A lease is extended by its own length as soon as half of it is over. How long it is, the message tells: from
-    when it was received until it runs out, in whole seconds.
+    A lease is extended by the visibility timeout as soon as half of what was left of it is over; where an answer
+    was noticed late, that is less than the timeout.
     """
 
     def __init__(self) -> None:
@@ -111,9 +114,9 @@ class HeartbeatMachine:
     def handle(self, fact: Fact, now: float) -> list[Order]:
         """One step. `now` is the monotonic second of the fact."""
         match fact:
-            case Held(messages):
+            case Held(messages, seconds):
                 for message in messages:
-                    self._hold(message, now)
+                    self._hold(message, seconds, now)
                 return []
             case Dropped(ids):
                 for message_id in ids:
@@ -126,14 +129,14 @@ class HeartbeatMachine:
             case _:
                 assert_never(fact)
 
-    def _hold(self, message: Message, now: float) -> None:
+    def _hold(self, message: Message, seconds: int, now: float) -> None:
         left = message.lease_until - now
         if left <= 0:
             self._leases.pop(message.id, None)
             return
         lease = _Lease(
             message.receipt,
-            seconds=min(ceil(left), LONGEST),
+            seconds=min(seconds, LONGEST),
             ends_at=message.lease_until,
             latest=message.received_at + LONGEST - LONGEST_MARGIN,
             due=now + left / 2,

@@ -169,9 +169,12 @@ class Describe:
 
 @fact
 class Hold:
-    """The heartbeat shall keep these receipts alive from now on (only with Poller.Heartbeat)."""
+    """The heartbeat shall keep these receipts alive from now on (only with Poller.Heartbeat). `seconds` is the
+    visibility timeout that they were received with.
+    """
 
     messages: tuple[Message, ...]
+    seconds: int
 
 
 @fact

@@ -15,6 +15,7 @@ A message is in one of four places: asked for, buffered, running, or being delet
 with the newest receipt. Whether the queue is empty is asked of readings.py.
 """
 
+from math import ceil
 from random import Random
 from typing import assert_never
 
@@ -229,13 +230,13 @@ class QueueConsumer:
             self._commands.append(ReceivedAgain(again))
         by_id = {message.id: message for message in messages}
         for message_id in held.among(by_id):
-            self._receive_again(by_id.pop(message_id))
+            self._receive_again(by_id.pop(message_id), visibility)
         if not by_id:
             return
         held.take(by_id)
         fresh = tuple(by_id.values())
         if self._mapping.poller.heartbeat:
-            self._commands.append(Hold(fresh))
+            self._commands.append(Hold(fresh, ceil(visibility)))
         if self._mode not in ACTIVE:
             self._releases.give_back(fresh, ReleaseReason.STOP)
         elif self._filter is None:
@@ -253,13 +254,13 @@ class QueueConsumer:
             self._commands.append(Filtered(others))
         return passing
 
-    def _receive_again(self, message: Message) -> None:
+    def _receive_again(self, message: Message, visibility: float) -> None:
         """SQS-27: its visibility ran out while we held it. The newest receipt counts; it runs once only."""
         newest = self._held.take_again(message)
         if message.id in self._deletes:
             self._deletes.acknowledge((newest,))
         if self._mapping.poller.heartbeat:
-            self._commands.append(Hold((message,)))
+            self._commands.append(Hold((message,), ceil(visibility)))
 
     def _on_deleted(self, event: Deleted, now: float) -> None:
         failed = event.failed

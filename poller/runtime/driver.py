@@ -57,8 +57,8 @@ class Dispatch(Protocol):
 class Beats(Protocol):
     """What the driver needs of the heartbeat; both only remember and return at once."""
 
-    def hold(self, messages: tuple[Message, ...]) -> None:
-        """Keep these receipts alive."""
+    def hold(self, messages: tuple[Message, ...], seconds: int) -> None:
+        """Keep these receipts alive, by `seconds` each time."""
         ...
 
     def let_go(self, ids: tuple[str, ...]) -> None:
@@ -175,9 +175,9 @@ class Driver:
                 self._crew.run(self._change_visibility, command)
             case Describe():
                 self._look = self._tasks.create_task(self._describe())
-            case Hold(messages):
+            case Hold(messages, seconds):
                 if self._beats is not None:
-                    self._beats.hold(messages)
+                    self._beats.hold(messages, seconds)
             case LetGo(ids):
                 self._let_go(ids)
             case Finished(abandoned):

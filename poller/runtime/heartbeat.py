@@ -62,9 +62,9 @@ class Heartbeat:
         self._failed = failed
         self._side.spawn(self._run())
 
-    def hold(self, messages: tuple[Message, ...]) -> None:
-        """Keeps these receipts alive from now on."""
-        self._post(Held(messages))
+    def hold(self, messages: tuple[Message, ...], seconds: int) -> None:
+        """Keeps these receipts alive from now on, by `seconds` each time."""
+        self._post(Held(messages, seconds))
 
     def let_go(self, ids: tuple[str, ...]) -> None:
         """Forgets these."""

@@ -41,7 +41,7 @@ QUEUES: Final[tuple[Bug, ...]] = (
         "runs-twice-when-received-again",
         "SQS-27: a message whose visibility ran out runs a second time beside itself",
         "core/queue_consumer.py",
-        "self._receive_again(by_id.pop(message_id))",
+        "self._receive_again(by_id.pop(message_id), visibility)",
         "self._receive_again(by_id[message_id])",
         ("tests/unit/core/test_queue_consumer_deleting.py", *_INVOKING),
     ),
@@ -190,6 +190,14 @@ QUEUES: Final[tuple[Bug, ...]] = (
         ("tests/unit/core/test_visibility.py",),
     ),
     Bug(
+        "slow-way-there-stands-still",
+        "SQS-23: what a receive without a wait brings is stale on arrival, and comes again for ever",
+        "core/receives.py",
+        "return now + max(float(wait), ON_ITS_WAY)",
+        "return now + float(wait)",
+        ("tests/unit/core/test_queue_consumer_invoking.py",),
+    ),
+    Bug(
         "halved-to-nothing",
         "SQS-24: throttles bring the concurrency to 0, and nothing runs any more",
         "core/scaling.py",
@@ -203,6 +211,14 @@ QUEUES: Final[tuple[Bug, ...]] = (
         "core/heartbeat.py",
         "due=now + left / 2,",
         "due=inf,",
+        ("tests/unit/core/test_heartbeat.py",),
+    ),
+    Bug(
+        "heartbeat-by-what-is-left",
+        "SQS-9: what was noticed late is extended by a second at a time from then on",
+        "core/heartbeat.py",
+        "seconds=min(seconds, LONGEST),",
+        "seconds=min(int(left + 1), LONGEST),",
         ("tests/unit/core/test_heartbeat.py",),
     ),
     Bug(

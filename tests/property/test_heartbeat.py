@@ -38,7 +38,9 @@ class World:
         self.queue[receipt] = Receipt(self.now, self.now + self.visibility)
         lease_until = self.now + self.visibility * 0.9
         self.held[message_id] = (receipt, lease_until)
-        self.step(Held((Message(message_id, receipt, None, 1, 0.0, 1, lease_until, {}, self.now),)))
+        self.step(
+            Held((Message(message_id, receipt, None, 1, 0.0, 1, lease_until, {}, self.now),), self.visibility)
+        )
 
     def drop(self, message_id: str) -> None:
         if message_id in self.held:

@@ -44,12 +44,12 @@ def test_nothing_is_extended_while_it_ends() -> None:
         heartbeat = Heartbeat("orders", side, opened, LoopClock())  # type: ignore[arg-type]
         heartbeat.start(lambda *_: None, lambda *_: None)
         await asyncio.sleep(1.0)
-        heartbeat.hold((held("soon", 10.0), held("later", 40.0)))
+        heartbeat.hold((held("soon", 10.0), held("later", 40.0)), 10)
         await asyncio.sleep(7.0)
         assert queue.calls == 1
         closing = asyncio.ensure_future(heartbeat.close())
         await asyncio.sleep(1.0)
-        heartbeat.hold((held("news", 10.0),))
+        heartbeat.hold((held("news", 10.0),), 10)
         await asyncio.sleep(100.0)
         await closing
         await side.close()

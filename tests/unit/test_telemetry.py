@@ -517,7 +517,7 @@ COMMANDS = {
     Delete: Delete(messages(1)),
     ChangeVisibility: ChangeVisibility(messages(1), (0,), ReleaseReason.STOP),
     Describe: Describe(),
-    Hold: Hold(messages(1)),
+    Hold: Hold(messages(1), 30),
     LetGo: LetGo(("a",)),
     Settled: settled(InvocationOutcome.PARTIAL, messages(9), (message("m9"),), "x", stale=1),
     Filtered: Filtered(messages(9)),

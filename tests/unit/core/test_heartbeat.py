@@ -1,6 +1,7 @@
 """When which receipts are extended (SQS-9, with Poller.Heartbeat)."""
 
 from itertools import pairwise
+from math import ceil
 
 import pytest
 
@@ -27,9 +28,9 @@ def messages(count: int, **fields) -> tuple[Message, ...]:
     return tuple(message(f"m{number}", **fields) for number in range(count))
 
 
-def holding(*held: Message, now: float = START) -> HeartbeatMachine:
+def holding(*held: Message, now: float = START, seconds: int = 0) -> HeartbeatMachine:
     machine = HeartbeatMachine()
-    assert machine.handle(Held(held), now) == []
+    assert machine.handle(Held(held, seconds or ceil(held[0].lease_until - now)), now) == []
     return machine
 
 
@@ -55,6 +56,15 @@ def test_sqs_9_extends_at_half_of_the_lease_by_its_length():
     assert machine.deadline() is None  # until the call has ended
 
 
+def test_little_was_left_of_a_lease_and_it_is_extended_by_all_of_it():
+    """SQS-9: the answer was noticed late: in time for what is left, and then it is as long as any other."""
+    machine = holding(message("a", lease=1.0), seconds=30)
+    (order,), due = tick(machine)
+    assert (order.seconds, due) == (30, START + 0.5)
+    machine.handle(ExtendDone(order.entries, order.seconds, due, {}), due)
+    assert machine.deadline() == due + 15.0
+
+
 def test_an_extension_is_told_and_begins_a_new_lease():
     machine = holding(message("a"))
     (order,), due = tick(machine)
@@ -73,13 +83,14 @@ def test_the_new_lease_counts_from_before_the_call():
 
 def test_tens_and_what_is_due_soon_goes_along():
     machine = holding(*messages(23))
-    machine.handle(Held(tuple(message(f"later{n}", now=START + 0.5) for n in range(7))), START + 0.5)
+    machine.handle(Held(tuple(message(f"later{n}", now=START + 0.5) for n in range(7)), 29), START + 0.5)
     orders, _ = tick(machine)
     assert [len(order.entries) for order in orders] == [10, 10, 10]
 
 
 def test_different_lengths_are_different_calls():
-    machine = holding(message("a", lease=29.0), message("b", lease=30.0))
+    machine = holding(message("a", lease=29.0))
+    machine.handle(Held((message("b", lease=30.0),), 30), START)
     orders, _ = tick(machine)
     assert [(order.entries[0][0], order.seconds) for order in orders] == [("a", 29), ("b", 30)]
 
@@ -149,7 +160,7 @@ def test_sqs_27_a_new_receipt_replaces_the_old_one():
     """SQS-27: the answer about the old receipt is nobody's business any more."""
     machine = holding(message("a"))
     (order,), due = tick(machine)
-    machine.handle(Held((message("a", now=due, receipt="newer"),)), due)
+    machine.handle(Held((message("a", now=due, receipt="newer"),), 29), due)
     assert machine.handle(ExtendDone(order.entries, 29, due, {"a": "MessageNotInflight"}), due) == []
     assert machine.handle(ExtendDone(order.entries, 29, due, {}), due) == []
     orders, _ = tick(machine)
@@ -219,7 +230,7 @@ def test_what_is_gone_says_nothing_about_the_others():
 def test_nothing_is_extended_twice_at_once():
     """SQS-9: what is in a call that has not ended is not looked at, however often others are due."""
     machine, order, due = extending("a")
-    machine.handle(Held((message("b", now=due),)), due)
+    machine.handle(Held((message("b", now=due),), 29), due)
     (other,), later = tick(machine)
     assert [name for name, _ in other.entries] == ["b"]
     assert (order.seconds, later) == (29, due + 14.5)
@@ -249,7 +260,7 @@ def test_a_failure_tells_why_and_is_tried_again_within_seconds():
 def test_a_message_that_came_again_too_late_is_not_held_any_more():
     """SQS-27: its old receipt is nothing to extend."""
     machine = holding(message("a"))
-    machine.handle(Held((message("a", lease=-1.0, receipt="newer"),)), START)
+    machine.handle(Held((message("a", lease=-1.0, receipt="newer"),), 29), START)
     assert len(machine) == 0
 
 

@@ -406,11 +406,21 @@ def test_with_the_heartbeat_receipts_are_held_from_receive_to_delete() -> None:
     rig = Rig(poller=PollerSettings(heartbeat=True))
     rig.bring(*wires("a", "b"))
     assert [type(command) for command in rig.told][:2] == [Hold, Invoke]
-    assert ids(rig.one(Hold).messages) == ["a", "b"]
+    assert (ids(rig.one(Hold).messages), rig.one(Hold).seconds) == (["a", "b"], 30)
     rig.end()
     assert rig.all(LetGo) == []
     rig.deleted()
     assert rig.one(LetGo).ids == ("a", "b")
+
+
+def test_a_late_answer_and_a_second_receive_are_held_by_the_visibility_they_came_with() -> None:
+    """SQS-8, SQS-9, SQS-27: not by what is left of it when they are noticed."""
+    rig = Rig(visibility=12.0, window=10.0, timeout=5.0, batch_size=20, poller=PollerSettings(heartbeat=True))
+    assert (rig.polls[0].visibility_timeout, rig.polls[0].wait) == (45, 20)
+    rig.at(29.0).bring(wire("a"))
+    assert (rig.one(Hold).seconds, rig.one(Hold).messages[0].lease_until) == (45, 64.0)
+    rig.bring(wire("a", count=2))
+    assert (rig.one(Hold).seconds, rig.one(Hold).messages[0].receipt) == (45, "a#2")
 
 
 def test_failed_messages_are_let_go_at_once() -> None:

@@ -122,7 +122,7 @@ class Beats:
     def __init__(self) -> None:
         self.held: set[str] = set()
 
-    def hold(self, messages: tuple[Message, ...]) -> None:
+    def hold(self, messages: tuple[Message, ...], seconds: int) -> None:
         self.held |= {message.id for message in messages}
 
     def let_go(self, ids: tuple[str, ...]) -> None:

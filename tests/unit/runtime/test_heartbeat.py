@@ -88,7 +88,7 @@ async def test_extends_in_the_side_thread_and_reports_in_the_main_loop(side: Sid
     heartbeat = Heartbeat("orders", side, queue.open, SystemClock())
     heartbeat.start(told.extended, told.failed)
     held = message("a")
-    heartbeat.hold((held,))
+    heartbeat.hold((held,), 2)
     await until(lambda: "a" in told.leases)
     assert queue.extended[0] == ("receipt-a", 2)
     assert told.leases["a"] > held.lease_until
@@ -102,14 +102,14 @@ async def test_extends_in_the_side_thread_and_reports_in_the_main_loop(side: Sid
 async def test_what_was_let_go_is_not_extended(side: SideThread):
     queue, told = Queue(), Told()
     heartbeat = Heartbeat("orders", side, queue.open, SystemClock())
-    heartbeat.hold((message("early"),))  # before it has begun: remembered
+    heartbeat.hold((message("early"),), 2)  # before it has begun: remembered
     heartbeat.start(told.extended, told.failed)
-    heartbeat.hold((message("a"), message("b")))
+    heartbeat.hold((message("a"), message("b")), 2)
     heartbeat.let_go(("a", "early"))
     await until(lambda: len(queue.extended) >= 2)
     assert {receipt for receipt, _ in queue.extended} == {"receipt-b"}
     for later in ("c", "d"):  # and it still listens
-        heartbeat.hold((message(later),))
+        heartbeat.hold((message(later),), 2)
         await until(lambda later=later: later in told.leases)
     await heartbeat.close()
 
@@ -119,7 +119,7 @@ async def test_extends_while_the_main_loop_is_blocked(side: SideThread):
     queue, told = Queue(), Told()
     heartbeat = Heartbeat("orders", side, queue.open, SystemClock())
     heartbeat.start(told.extended, told.failed)
-    heartbeat.hold(tuple(message(f"m{number}") for number in range(25)))
+    heartbeat.hold(tuple(message(f"m{number}") for number in range(25)), 2)
     ends = time.monotonic() + 1.5
     while time.monotonic() < ends or len(queue.extended) < 25:  # the handler that blocks the loop, busily
         assert time.monotonic() < ends + PATIENCE
@@ -135,7 +135,7 @@ async def test_a_refused_entry_is_told_and_tried_again(side: SideThread):
     queue.refuse = lambda receipts: answers.pop() if answers else ()
     heartbeat = Heartbeat("orders", side, queue.open, SystemClock())
     heartbeat.start(told.extended, told.failed)
-    heartbeat.hold((message("a"), message("b")))
+    heartbeat.hold((message("a"), message("b")), 2)
     await until(lambda: {"a", "b"} <= told.leases.keys())
     count, detail = told.failures[0]
     assert count == 1
@@ -159,7 +159,7 @@ async def test_a_call_that_fails_is_told_and_tried_again(side: SideThread, error
     queue.refuse = refuse
     heartbeat = Heartbeat("orders", side, queue.open, SystemClock())
     heartbeat.start(told.extended, told.failed)
-    heartbeat.hold((message("a"),))
+    heartbeat.hold((message("a"),), 2)
     await until(lambda: "a" in told.leases)
     assert str(error) in told.failures[0][1]
     await heartbeat.close()
@@ -180,7 +180,7 @@ async def test_without_a_connection_it_goes_on_trying(
 
     heartbeat = Heartbeat("orders", side, open_queue, SystemClock())
     heartbeat.start(told.extended, told.failed)
-    heartbeat.hold((message("a"),))
+    heartbeat.hold((message("a"),), 2)
     await until(lambda: "a" in told.leases)
     assert [record.action for record in caplog.records] == ["heartbeat_failed"]
     assert "no network" in caplog.text
@@ -203,7 +203,7 @@ async def test_a_busy_mapping_does_not_wake_the_side_thread_for_each_batch(side:
     heartbeat._wake = counted
     begun = time.monotonic()
     for number in range(2000):
-        heartbeat.hold((message(f"m{number}", lease=20.0),))
+        heartbeat.hold((message(f"m{number}", lease=20.0),), 20)
         heartbeat.let_go((f"m{number}",))
     took = time.monotonic() - begun
     await until(lambda: wakes > 0 and not heartbeat._inbox)
