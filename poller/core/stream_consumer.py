@@ -236,7 +236,6 @@ class StreamConsumer:
 
     def _on_fetched(self, page: Page, now: Instant) -> None:
         reading, held = self._reading, self._held
-        passing_over = reading.passing_over
         records = make_records(page.records, self._mapping, self._shard, held.next_offset)
         reading.fetched(page, len(records))
         gap = reading.gap(records)
@@ -248,8 +247,6 @@ class StreamConsumer:
                 held.worked_to(records[-1], now.wall)
         elif reading.tips and not held.unresolved:
             held.iterator_age = 0.0
-        if passing_over and not reading.passing_over:
-            self._saving.changed()
 
     def _on_saved(self, number: int, now: Instant) -> None:
         if self._saving.saved(number):
