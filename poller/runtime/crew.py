@@ -2,7 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
+
+from poller.runtime.turns import begin
 
 MOST_IDLE = 16  # tasks kept while there is nothing to do
 
@@ -26,11 +29,7 @@ class Crew:
             if not waiting.done():  # else its task was cancelled meanwhile
                 waiting.set_result((work, order))
                 return
-        serving = self._serve((work, order))
-        try:
-            self._tasks.create_task(serving)
-        except RuntimeError:  # the group is ending, and would cancel it before it begins
-            serving.close()
+        begin(self._tasks, partial(self._serve, (work, order)))
 
     def dismiss(self) -> None:
         """Lets the idle tasks end; the others end with the work that they have."""

@@ -40,6 +40,7 @@ from poller.core.queue_consumer import QueueConsumer
 from poller.errors import SourceError
 from poller.ports import QueueSource
 from poller.runtime.crew import Crew
+from poller.runtime.turns import begin
 from poller.telemetry import Telemetry
 from poller.tracing import settling_trace_id
 
@@ -174,7 +175,7 @@ class Driver:
             case ChangeVisibility():
                 self._crew.run(self._change_visibility, command)
             case Describe():
-                self._look = self._tasks.create_task(self._describe())
+                self._look = begin(self._tasks, self._describe)
             case Hold(messages, seconds):
                 if self._beats is not None:
                     self._beats.hold(messages, seconds)

@@ -24,6 +24,7 @@ from poller.errors import PollerError, SourceError
 from poller.runtime.stream_discovery import Discovery
 from poller.runtime.stream_driver import Ending, Kit, StreamDriver
 from poller.runtime.stream_rows import HeldRow, StreamRows
+from poller.runtime.turns import begin
 from poller.runtime.unless import unless
 
 TOGETHER: Final = 50  # shards that begin at the same moment, and the seconds until the next ones do: a thousand
@@ -181,7 +182,7 @@ class RunningShards:
         self._unpositioned.update(key for key in new if key in pinned)
         self._chores.update(new)
         if new:
-            self._task(self._begin_slowly(new))
+            begin(self._tasks, partial(self._begin_slowly, new))
 
     async def _begin_slowly(self, keys: Sequence[str]) -> None:
         for place in range(0, len(keys), TOGETHER):
@@ -357,13 +358,8 @@ class RunningShards:
 
     def _chore(self, key: str, work: Work, then: Callable[[], None] | None = None) -> None:
         self._chores.add(key)
-        self._task(self._do(key, work, then))
-
-    def _task(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            self._tasks.create_task(work)
-        except RuntimeError:  # all of it is being cancelled, and a later process does this
-            work.close()
+        # nothing, if all of it is being cancelled: a later process does this
+        begin(self._tasks, partial(self._do, key, work, then))
 
     async def _do(self, key: str, work: Work, then: Callable[[], None] | None) -> None:
         try:

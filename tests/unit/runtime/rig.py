@@ -73,7 +73,10 @@ def eager_tasks(loop: Any, work: Coroutine[Any, Any, Any], *, context: Any = Non
             else:
                 step = partial(work.send, sent)
 
-    task = asyncio.Task(going_on(), loop=loop, context=context, **fields)
+    async def rest() -> Any:  # from 3.12 on a task takes no generator
+        return await going_on()
+
+    task = asyncio.Task(rest(), loop=loop, context=context, **fields)
     outer = asyncio.current_task(loop)
     if outer is not None:
         asyncio.tasks._leave_task(loop, outer)

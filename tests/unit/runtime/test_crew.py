@@ -2,11 +2,13 @@
 
 import asyncio
 import gc
+from functools import partial
 
 import pytest
 
 from poller.runtime.crew import MOST_IDLE, Crew
-from tests.unit.runtime.rig import turns, until
+from poller.runtime.turns import begin
+from tests.unit.runtime.rig import eager_tasks, turns, until
 
 
 async def test_idle_tasks_are_used_again_and_few_are_kept():
@@ -85,3 +87,27 @@ async def test_a_group_that_is_ending_takes_nothing_more():
         await run()
     assert [type(error) for error in group.value.exceptions] == [ZeroDivisionError]
     gc.collect()
+
+
+async def test_work_begins_after_the_step_that_ordered_it_even_under_an_eager_task_factory():
+    """GEN-2: a machine's commands are carried out in their order, each before any answer is heard."""
+    seen: list[str] = []
+    asyncio.get_running_loop().set_task_factory(eager_tasks)
+
+    async def work(what: str) -> None:
+        seen.append(what)
+
+    async with asyncio.TaskGroup() as tasks:
+        crew = Crew(tasks)
+        crew.run(work, "new task")
+        begun = begin(tasks, partial(work, "task of the group"))
+        assert begun is not None
+        assert not begun.done()
+        seen.append("ordered")
+        await until(lambda: len(seen) == 3, "both")
+        await turns()
+        crew.run(work, "idle task")
+        assert len(seen) == 3
+        await until(lambda: len(seen) == 4, "the third")
+        crew.dismiss()
+    assert seen == ["ordered", "new task", "task of the group", "idle task"]
