@@ -189,6 +189,7 @@ LINES: Final[dict[tuple[str, str], str]] = {
         "permits",
         "WAITING_MAX = 1_000  # messages of blocked FIFO groups; above it nothing new is received",
     ): FIGURE,
+    ("receives", "ON_ITS_WAY = 1.0  # seconds that a receive without a wait may take to reach the source"): FIGURE,
     ("heartbeat", "LONGEST_MARGIN: Final = 5"): FIGURE,
     ("budget", "def __init__(self, limit: int = 256 * 1024 * 1024) -> None:"): FIGURE,
     ("scaling", "PROVISIONED_GROWTH = 1000 / 60  # SQS-7"): FIGURE,

@@ -12,6 +12,7 @@ _READY = "ready = deque(key for key, count in waiting.items() if count == 0)"
 _SIZED = "its size is set when it is about to be invoked, and nobody asks before"
 _FULL = "full, self.limit = count >= self.limit, min(self._most, self.limit * 2)"
 _AT_TIP = "quiet = not page.behind and not full and (page.behind is not None or count == 0)"
+_BELIEVED = "return self._empty[0] if len(self._empty) == BELIEVED else None"
 _TIPS = "self.tips = self.tips + 1 if seen_at is not None and count == 0 else 0"
 _NEWER = "record if sequence_value(record.sequence) > last else record._replace(sequence=str(last))"
 _FRESH = "if sequence_value(record.sequence) > last or record.sequence == FIRST_SEQUENCE"
@@ -110,6 +111,7 @@ JUDGED: Final[dict[tuple[str, str, str], str]] = {
     ("stream_reading", _FULL, _FULL.replace(">=", "==")): "no source brings more than it was asked for",
     ("stream_reading", _AT_TIP, _AT_TIP.replace("count ==", "count <=")): NOT_BELOW,
     ("stream_reading", _TIPS, _TIPS.replace("==", "<=")): NOT_BELOW,
+    ("stream_reading", _BELIEVED, _BELIEVED.replace("==", ">=")): "never more",
     ("stream_reading", _FRESH, _FRESH.replace("==", "<=")): "no digits sort before this one",
     ("leases", _UNPINNED, _UNPINNED.replace("<=", "==")): _EPOCH,
     ("leases", _UNPINNED, _UNPINNED.replace("<= 0", "<= 1")): _EPOCH,
@@ -210,5 +212,6 @@ LINES: Final[dict[tuple[str, str], str]] = {
         "stream_gauges",
         'NO_STREAM_GAUGES = stream_gauges({}, {}, {}, worker="", enabled=False, lanes=1, concurrency=0)',
     ): "without shards it makes no difference",
+    ("stream_reading", "BELIEVED: Final = 20"): FIGURE,
     ("stream_reading", "self._asked_at = 0.0"): SET_FIRST,
 }
