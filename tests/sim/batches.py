@@ -173,7 +173,9 @@ class Batches(Limits):
         stream = call.source.mapping.stream
         if stream is None or stream.maximum_age is not None or self._world.process.number > 1:
             return True  # an earlier process may have halved it
-        return any(rec.begun for rec in call.recs)
+        return any(
+            rec.begun or rec.announced for rec in call.recs
+        )  # an attempt that a row tells of may have begun
 
     def sees(self, source: Source, request_id: str, names: list[str]) -> None:
         """What the function gets is what the batch has."""
