@@ -19,7 +19,7 @@ class Stream:
         self.reader, self.writer = os.pipe()
         raw = io.FileIO(self.writer, "w", closefd=False)
         buffer = raw if unbuffered else io.BufferedWriter(raw)
-        self.text = io.TextIOWrapper(buffer, "utf-8", errors, write_through=unbuffered)  # type: ignore[type-var]
+        self.text = io.TextIOWrapper(buffer, "utf-8", errors, write_through=unbuffered)
 
     def leave(self) -> None:
         os.close(self.reader)

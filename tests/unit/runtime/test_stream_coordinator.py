@@ -19,6 +19,7 @@ from poller.core.stream_messages import LeaseLost
 from poller.errors import DestinationError, SourceError, StoreError
 from poller.runtime import coordinator as coordinator_module
 from poller.runtime import stream_coordinator, stream_shards
+from poller.runtime.stream_driver import StreamDriver
 from tests.unit.runtime.rig import DEADLINE, OK, turns, until
 from tests.unit.runtime.stream_rig import (
     Store,
@@ -893,17 +894,39 @@ async def test_gen_9_a_shard_that_cannot_begin_is_its_own_trouble(monkeypatch: p
     await stopped(life)
 
 
-async def test_a_crashed_shard_is_not_read_before_its_handler_has_ended(monkeypatch: pytest.MonkeyPatch):
-    """STR-1: else a record could overtake the one before it."""
+async def crashed_shard(monkeypatch: pytest.MonkeyPatch) -> StreamLife:
+    """A life whose one shard has crashed while the function has a record of it."""
     stream, store = StreamInMemory(), Store()
     stream.put("shard-00", "a")
     life = await StreamLife(stream, store).start().enabled()
     await until(lambda: life.hands.running, "the invocation")
     crash(monkeypatch, "shard-00")
     await until(lambda: life.coordinator.stats.worker_restarts["crash"], "the crash")
-    reads = len(stream.asked("iterator"))
-    await asyncio.sleep(0.03)  # several times its back-off
-    assert len(stream.asked("iterator")) == reads
+    return life
+
+
+@pytest.fixture
+def awaited(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The shards of which somebody waits for what the function still has."""
+    whole, found = StreamDriver.quiet, []
+
+    async def quiet(self: StreamDriver) -> None:
+        found.append(self.shard_id)
+        await whole(self)
+
+    monkeypatch.setattr(StreamDriver, "quiet", quiet)
+    return found
+
+
+async def test_a_crashed_shard_is_not_read_before_its_handler_has_ended(
+    monkeypatch: pytest.MonkeyPatch, awaited: list[str]
+):
+    """STR-1: else a record could overtake the one before it."""
+    life = await crashed_shard(monkeypatch)
+    reads = len(life.stream.asked("iterator"))
+    await until(lambda: awaited or life.hands.seen != ["a"], "the wait, or what must not be")
+    await turns(200)
+    assert len(life.stream.asked("iterator")) == reads
     assert life.hands.seen == ["a"]
     life.hands.end(OK)
     await until(lambda: life.hands.seen == ["a", "a"], "the record again")
@@ -928,10 +951,13 @@ def actions(caplog: Any) -> list[str]:
 
 
 @pytest.mark.usefixtures("looking")
-async def test_str_1_after_a_bug_in_a_look_nothing_is_read_before_the_handlers_have_ended(caplog: Any):
+async def test_str_1_after_a_bug_in_a_look_nothing_is_read_before_the_handlers_have_ended(
+    caplog: Any, awaited: list[str]
+):
     """STR-1, GEN-2: told at once; and no deadline of a stop has passed."""
     life = await crashed_in_a_look(caplog)
-    await asyncio.sleep(0.03)  # several times its back-off
+    await until(lambda: awaited or life.hands.seen != ["a"], "the wait, or what must not be")
+    await turns(200)
     assert life.hands.seen == ["a"]
     assert len(life.hands.running) == 1
     life.hands.end(OK)
@@ -944,18 +970,15 @@ async def test_str_1_after_a_bug_in_a_look_nothing_is_read_before_the_handlers_h
 
 @pytest.mark.usefixtures("looking")
 async def test_str_1_after_a_shards_crash_and_a_bug_in_a_look_its_handler_is_waited_for_as_well(
-    caplog: Any, monkeypatch: pytest.MonkeyPatch
+    caplog: Any, monkeypatch: pytest.MonkeyPatch, awaited: list[str]
 ):
     """STR-1: also what nobody was reading any more."""
-    stream, store = StreamInMemory(), Store()
-    stream.put("shard-00", "a")
-    life = await StreamLife(stream, store).start().enabled()
-    await until(lambda: life.hands.running, "the invocation")
-    crash(monkeypatch, "shard-00")
-    await until(lambda: life.coordinator.stats.worker_restarts["crash"], "the crash")
-    stream.failing["describe"] = [ZeroDivisionError("planted")]
+    life = await crashed_shard(monkeypatch)
+    awaited.clear()
+    life.stream.failing["describe"] = [ZeroDivisionError("planted")]
     await until(lambda: "crashed" in actions(caplog), "the other crash")
-    await asyncio.sleep(0.03)  # several times its back-off
+    await until(lambda: awaited or life.hands.seen != ["a"], "the wait, or what must not be")
+    await turns(200)
     assert life.hands.seen == ["a"]
     life.hands.end(OK)
     await until(lambda: life.hands.seen == ["a", "a"], "the record again")
@@ -981,12 +1004,7 @@ async def test_api_8_a_pause_after_a_bug_in_a_look_waits_for_the_handlers(caplog
 
 async def test_api_8_a_pause_after_a_shards_crash_waits_for_its_handler(monkeypatch: pytest.MonkeyPatch):
     """API-8: it runs, whoever reads what it returns."""
-    stream, store = StreamInMemory(), Store()
-    stream.put("shard-00", "a")
-    life = await StreamLife(stream, store).start().enabled()
-    await until(lambda: life.hands.running, "the invocation")
-    crash(monkeypatch, "shard-00")
-    await until(lambda: life.coordinator.stats.worker_restarts["crash"], "the crash")
+    life = await crashed_shard(monkeypatch)
     pause = asyncio.create_task(life.coordinator.pause())
     await turns(200)
     assert not pause.done()
@@ -1022,12 +1040,7 @@ async def test_api_8_a_stop_after_a_shards_crash_waits_for_its_handler_until_nea
     ends: bool, monkeypatch: pytest.MonkeyPatch
 ):
     """API-8: a handler that never ends holds up a stop for no longer than it may."""
-    stream, store = StreamInMemory(), Store()
-    stream.put("shard-00", "a")
-    life = await StreamLife(stream, store).start().enabled()
-    await until(lambda: life.hands.running, "the invocation")
-    crash(monkeypatch, "shard-00")
-    await until(lambda: life.coordinator.stats.worker_restarts["crash"], "the crash")
+    life = await crashed_shard(monkeypatch)
     life.coordinator.request(Request.STOP)
     await turns(200)
     assert not life.coordinator.task.done()
