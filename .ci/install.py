@@ -16,6 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "installed"
+PYTHON_OF_VENV = str(VENV / "bin" / "python")
+UV = ".ci/uv.txt"
 
 
 @contextlib.contextmanager
@@ -41,11 +43,11 @@ def _package() -> bytes:
 
 @contextlib.contextmanager
 def servers_beside():
-    """Installs them while the block runs, on the core that pip leaves idle; what cannot be had, the tests tell."""
+    """Installs them while the block runs; what cannot be had, the tests tell."""
     if "--servers" not in sys.argv:
         yield
         return
-    command = [str(VENV / "bin" / "python"), "-m", "tests.servers.harness"]
+    command = [PYTHON_OF_VENV, "-m", "tests.servers.harness"]
     with subprocess.Popen(command, cwd=ROOT, start_new_session=True) as process:
         try:
             yield
@@ -58,20 +60,28 @@ def main() -> int:
     if sys.version_info < (3, 11):
         print(f"esm-poller needs Python 3.11 or later; this is {sys.version.split()[0]}", file=sys.stderr)
         return 1
-    pinned = b"".join((ROOT / name).read_bytes() for name in ("requirements.txt", "requirements-dev.txt"))
+    pinned = b"".join((ROOT / name).read_bytes() for name in ("requirements.txt", "requirements-dev.txt", UV))
     wanted = hashlib.sha256(pinned + _package() + sys.version.encode())
     with one_at_a_time():
         if STAMP.exists() and STAMP.read_text() == wanted.hexdigest():
             return 0
-        print("installing into .venv (once; about a minute)", flush=True)
+        print("installing into .venv (once)", flush=True)
         venv.create(VENV, with_pip=True, clear=True, symlinks=os.name != "nt")
-        pip = [str(VENV / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--quiet"]
+        pip = [PYTHON_OF_VENV, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+        # Where this fails, packages.py does without.
+        subprocess.run(
+            [*pip, "install", "--only-binary=:all:", "--require-hashes", "-r", UV],
+            check=False,
+            cwd=ROOT,
+            capture_output=True,
+        )
         with servers_beside():
             for arguments in (
-                ["install", "--require-hashes", "-r", str(ROOT / "requirements-dev.txt")],
-                ["install", "--no-deps", "--no-build-isolation", "--editable", str(ROOT)],
+                ["--require-hashes", "-r", "requirements-dev.txt"],
+                ["--no-deps", "--no-build-isolation", "--editable", "."],
             ):
-                if subprocess.run(pip + arguments, check=False, cwd=ROOT).returncode != 0:
+                command = [PYTHON_OF_VENV, ".ci/packages.py", PYTHON_OF_VENV, *arguments]
+                if subprocess.run(command, check=False, cwd=ROOT).returncode != 0:
                     sys.exit("could not install; is a package index reachable? (see the lines above)")
         STAMP.write_text(wanted.hexdigest())
     return 0

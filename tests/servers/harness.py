@@ -137,13 +137,9 @@ def install(server: Server) -> Path:
 
 
 def _install_from_pip(server: Server, home: Path) -> None:
-    """Our own pip does it, and compiles nothing: a server imports a tenth of what its packages hold."""
     _run([sys.executable, "-m", "venv", "--clear", "--without-pip", str(home)], server)
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(home / "bin" / "python")]
-    _run(
-        [*pip, "install", "--quiet", "--no-compile", "--no-deps", "--require-hashes", "-r", str(server.pinned)],
-        server,
-    )
+    install = [sys.executable, str(ROOT / ".ci" / "packages.py"), str(home / "bin" / "python")]
+    _run([*install, "--no-deps", "--require-hashes", "-r", str(server.pinned)], server)
 
 
 def _install_from_npm(server: Server, home: Path) -> None:

@@ -1,0 +1,72 @@
+"""How packages come into an environment: by uv from the index that pip is set to, by pip where uv fails."""
+
+import importlib.util
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / ".ci" / "packages.py"
+
+
+@pytest.fixture(scope="module")
+def packages() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("packages", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_uv_asks_where_pip_asks(packages: ModuleType) -> None:
+    """The environment comes before a section of a file; other sections and settings are none of install's."""
+    told = r"""
+:env:.index-url='https://env.test/simple'
+:env:.timeout='180'
+download.cert='/of/download'
+global.cert='/of/all'
+global.extra-index-url='https://one.test\nhttps://two.test'
+global.find-links='/a /b'
+global.index-url='https://global.test/simple'
+install.index-url='https://install.test/simple'
+install.no-index='true'
+"""
+    assert packages.settings(told) == {
+        "UV_INDEX_STRATEGY": "unsafe-best-match",
+        "UV_DEFAULT_INDEX": "https://env.test/simple",
+        "UV_INDEX": "https://one.test https://two.test",
+        "UV_FIND_LINKS": "/a,/b",
+        "UV_NO_INDEX": "true",
+        "SSL_CERT_FILE": "/of/all",
+    }
+
+
+@pytest.mark.parametrize("uv", ["works", "does not"])
+def test_what_uv_does_not_get_pip_gets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packages: ModuleType, uv: str
+) -> None:
+    wheel = tmp_path / "wheels" / "tiny-1.0-py3-none-any.whl"
+    wheel.parent.mkdir()
+    with zipfile.ZipFile(wheel, "w") as file:
+        file.writestr("tiny.py", "SIZE = 1\n")
+        file.writestr("tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
+        file.writestr("tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr("tiny-1.0.dist-info/RECORD", "")
+    venv.create(tmp_path / "venv")
+    python = str(tmp_path / "venv" / "bin" / "python")
+    # pip is told where to look as users tell it, and uv has to learn it from there.
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
+    if uv == "does not":
+        monkeypatch.setenv("UV_FROZEN", "no truth value")
+    subprocess.run([sys.executable, str(SCRIPT), python, "tiny==1.0"], check=True)
+    by = "uv" if uv == "works" and packages.UV.exists() else "pip"
+    assert subprocess.check_output([python, "-c", "import tiny; print(tiny.SIZE)"], text=True) == "1\n"
+    installer = next((tmp_path / "venv").rglob("INSTALLER"))
+    assert installer.read_text().strip() == by
