@@ -33,8 +33,8 @@ endpoint_url = http://global.example:4
 @pytest.mark.parametrize(
     ("setting", "region"), [(setting, "eu-west-1") for setting in SETTINGS] + [("nothing", "cn-north-1")]
 )
-async def test_endpoints_are_those_of_the_sdk(setting, region, monkeypatch, tmp_path):
-    (tmp_path / "config").write_text(CONFIG)
+async def test_endpoints_are_those_of_the_sdk(setting, region, monkeypatch, aws_files):
+    (aws_files / "config").write_text(CONFIG)
     for name, value in SETTINGS[setting].items():
         monkeypatch.setenv(name, value)
     async with AwsClients() as clients:
@@ -77,8 +77,8 @@ async def test_one_wire_client_for_the_same_arguments():
         assert clients.wire("sqs", "eu-west-1") is not clients.wire("sqs", "eu-west-2")
 
 
-async def test_region_from_setting_then_environment_then_profile(monkeypatch, tmp_path):
-    (tmp_path / "config").write_text(CONFIG)
+async def test_region_from_setting_then_environment_then_profile(monkeypatch, aws_files):
+    (aws_files / "config").write_text(CONFIG)
     assert AwsClients().region() is None
     assert AwsClients(profile="p").region() == "eu-south-2"
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-north-1")

@@ -174,25 +174,25 @@ def real(monkeypatch):
     return CredentialSource(AioSession)
 
 
-def write_profile(tmp_path, key):
-    (tmp_path / "credentials").write_text(
+def write_profile(aws_files, key):
+    (aws_files / "credentials").write_text(
         f"[default]\naws_access_key_id = {key}\naws_secret_access_key = s\naws_session_token = t\n"
     )
 
 
-async def test_a_credentials_file_rewritten_while_we_run_is_read_again(real, tmp_path):
-    write_profile(tmp_path, "OLD")
+async def test_a_credentials_file_rewritten_while_we_run_is_read_again(real, aws_files):
+    write_profile(aws_files, "OLD")
     first = await real.load(0.0)
-    write_profile(tmp_path, "NEW")
+    write_profile(aws_files, "NEW")
     assert (await real.load(1000.0)).access_key == "OLD"
     real.reject(first, 1010.0)
     assert (await real.load(1010.0)).access_key == "NEW"
 
 
-async def test_credentials_that_appear_later_are_found(real, tmp_path):
+async def test_credentials_that_appear_later_are_found(real, aws_files):
     with pytest.raises(SourceError, match="No AWS credentials were found"):
         await real.load(0.0)
-    write_profile(tmp_path, "NEW")
+    write_profile(aws_files, "NEW")
     assert await real.load(10.0) == Credentials("NEW", "s", "t")
 
 
@@ -218,10 +218,10 @@ sso_start_url = https://example.awsapps.com/start
     ],
     ids=["sso not logged in", "process missing", "source profile missing", "broken file", "profile missing"],
 )  # fmt: skip
-async def test_a_broken_set_up_is_one_readable_sentence(real, tmp_path, monkeypatch, config, said):
-    (tmp_path / "config").write_text(config)
+async def test_a_broken_set_up_is_one_readable_sentence(real, aws_files, monkeypatch, config, said):
+    (aws_files / "config").write_text(config)
     monkeypatch.setenv("AWS_PROFILE", "p")
-    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(aws_files))
     with pytest.raises(SourceError, match=rf"(?i)^AWS credentials could not be loaded: .*{said}") as caught:
         await real.load(0.0)
     assert caught.value.problem is SourceProblem.CREDENTIALS
@@ -236,11 +236,11 @@ async def test_a_broken_set_up_is_one_readable_sentence(real, tmp_path, monkeypa
      '{"Version":1,"AccessKeyId":"A","SecretAccessKey":"s","Expiration":"2030-01-01T00:00:00"}'],
     ids=["list", "null", "number for a key", "no key", "number for a time", "time of no zone"],
 )  # fmt: skip
-async def test_what_a_process_tells_in_another_form_is_one_sentence(real, tmp_path, told):
-    program = tmp_path / "told"
+async def test_what_a_process_tells_in_another_form_is_one_sentence(real, aws_files, told):
+    program = aws_files / "told"
     program.write_text(f"#!/bin/sh\necho '{told}'\n")
     program.chmod(0o700)
-    (tmp_path / "config").write_text(f"[default]\ncredential_process = {program}\n")
+    (aws_files / "config").write_text(f"[default]\ncredential_process = {program}\n")
     with pytest.raises(SourceError, match=r"^AWS credentials could not be loaded: ") as caught:
         await real.load(0.0)
     assert caught.value.problem is SourceProblem.CREDENTIALS

@@ -161,11 +161,11 @@ async def test_lost_connections_are_got_over(aws, clients, arn, operation, actio
 
 
 @EVERY
-async def test_the_next_try_has_credentials_that_were_renewed(aws, arn, operation, action, monkeypatch, tmp_path):
+async def test_the_next_try_has_credentials_that_were_renewed(aws, arn, operation, action, monkeypatch, aws_files):
     """DST-30: three tries with the same expired credentials would lose the document."""
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    file = tmp_path / "credentials"
+    file = aws_files / "credentials"
     text = "[default]\naws_access_key_id = {}\naws_secret_access_key = s\n"
     file.write_text(text.format("AKIDOLD"))
     async with AwsClients(endpoint_url=aws.url, clock=(clock := Clock())) as clients:
@@ -345,12 +345,12 @@ async def test_sdk_clients_are_made_for_topics_and_buckets_only_and_once(aws, cl
     assert len([key for key in clients._clients if key[2] == 0]) == 2
 
 
-async def test_mappings_that_start_together_share_an_sdk_client(monkeypatch, tmp_path):
+async def test_mappings_that_start_together_share_an_sdk_client(monkeypatch, aws_files):
     """Even where credentials take their time."""
     told = {"Version": 1, "AccessKeyId": "x", "SecretAccessKey": "y"}
-    script = tmp_path / "credentials.py"
+    script = aws_files / "credentials.py"
     script.write_text(f"print({json.dumps(told)!r})")
-    (tmp_path / "config").write_text(f"[default]\ncredential_process = {sys.executable} {script}\n")
+    (aws_files / "config").write_text(f"[default]\ncredential_process = {sys.executable} {script}\n")
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     async with AwsClients(endpoint_url="http://127.0.0.1:9") as clients:

@@ -399,11 +399,11 @@ async def test_credentials_that_do_not_come_are_no_attempt(aws, opened, monkeypa
     assert "credentials were not there in time for lambda Invoke" in result.message
 
 
-async def test_credentials_called_expired_are_read_anew(aws, opened, monkeypatch, tmp_path):
+async def test_credentials_called_expired_are_read_anew(aws, opened, monkeypatch, aws_files):
     """INV-6: a file that was rewritten since is read again, by the client that is in use."""
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    file = tmp_path / "credentials"
+    file = aws_files / "credentials"
     text = "[default]\naws_access_key_id = {}\naws_secret_access_key = s\n"
     file.write_text(text.format("AKIDOLD"))
     used = []
