@@ -18,6 +18,7 @@ from botocore import hooks
 from botocore.hooks import EventAliaser, HierarchicalEmitter
 from botocore.loaders import JSONFileLoader, Loader
 from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 
 from tests.servers import clients, harness, keeper
 
@@ -43,6 +44,14 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """The first text ever takes hypothesis seconds, for a table of characters that it keeps on the disk: who only
+    collects, as `make test` does first, makes it for the workers of later runs.
+    """
+    if session.config.option.collectonly:
+        st.text().validate()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -4,7 +4,6 @@
 4  bisect halves concatenate                                     5  no more invocations than allowed
 """
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from poller.core.model import BatchTrigger, FunctionError, InvocationResult, Succeeded
@@ -66,7 +65,7 @@ class Batches(Limits):
 
     def _in_group_order(self, source: Source, recs: list[Rec], mine: list[Call]) -> None:
         busy = {rec.key for call in mine for rec in call.recs}
-        here = {json.loads(message.body)["name"] for message in source.stored.messages.values()}
+        here = {source.names_by_text[message.body] for message in source.stored.messages.values()}
         for place, rec in enumerate(recs):
             self.check(rec.key not in busy, f"group {rec.key} is with the function twice")
             before = recs[:place]

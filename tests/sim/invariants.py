@@ -78,7 +78,7 @@ class Rules(Batches):
         if operation == "ReceiveMessage" and source is not None:
             lease = self._lease(source, request)
             for message in answer.get("Messages", ()):
-                rec = source.by_name[json.loads(message["Body"])["name"]]
+                rec = source.by_name[source.names_by_text[message["Body"]]]
                 self._receipts[message["ReceiptHandle"]] = (rec, now + lease)
                 rec.received = now
         elif operation == "ChangeMessageVisibilityBatch":
@@ -109,7 +109,10 @@ class Rules(Batches):
         if service == "sqs":
             return self._world.sources.of_queue(request)
         told = request.get("StreamARN") or request.get("StreamArn") or request.get("ShardIterator", "")
-        return next((one for one in self._world.sources.all if told.startswith(one.mapping.arn.text)), None)
+        for source in self._world.sources.all:
+            if told.startswith(source.mapping.arn.text):
+                return source
+        return None
 
     def heard(self, request: JsonObject, answer: JsonObject, began: float) -> None:
         """Messages have come. Nobody can know for how long they were under way, so their leases begin now; but SQS

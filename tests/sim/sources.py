@@ -16,6 +16,7 @@ from poller.testing.sqs_message import State
 from tests.sim.aws import Aws
 
 KEYS = 6
+PADDING = "x" * 900_000  # of a large record
 
 
 @dataclass(eq=False)
@@ -72,6 +73,8 @@ class Source:
     state: Callable[[], MappingState] | None = None
     records: list[Rec] = field(default_factory=list)
     by_name: dict[str, Rec] = field(default_factory=dict)
+    names_by_text: dict[str, str] = field(default_factory=dict)
+    """By what was put into the queue or stream of Kinesis: nobody may change a byte of it."""
     newest: dict[str, int] = field(default_factory=dict)
     by_shard: dict[str, list[Rec]] = field(default_factory=dict)
     changes: int = 0
@@ -144,19 +147,18 @@ class Source:
         return self.promised
 
     def _send(self, rec: Rec) -> None:
-        padding = "x" * 900_000 if self.big and self.random.random() < 0.9 else ""
-        body = json.dumps({"name": rec.name, "keep": rec.matches, "padding": padding})
+        padding = PADDING if self.big and self.random.random() < 0.9 else ""
+        body = f'{{"name": "{rec.name}", "keep": {json.dumps(rec.matches)}, "padding": "{padding}"}}'
         if self.kind is SourceKind.SQS:
+            self.names_by_text[body] = rec.name
             request: JsonObject = {"QueueUrl": self.queue_url, "MessageBody": body}
             if self.mapping.arn.fifo:
                 request |= {"MessageGroupId": rec.key, "MessageDeduplicationId": rec.name}
             self.aws.now("sqs", "SendMessage", request)
         elif self.kind is SourceKind.KINESIS:
-            request = {
-                "StreamName": self.mapping.arn.name,
-                "PartitionKey": rec.key,
-                "Data": base64.b64encode(body.encode()).decode(),
-            }
+            data = base64.b64encode(body.encode()).decode()
+            self.names_by_text[data] = rec.name
+            request = {"StreamName": self.mapping.arn.name, "PartitionKey": rec.key, "Data": data}
             told = self.aws.now("kinesis", "PutRecord", request)
             rec.shard, rec.sequence = told["ShardId"], int(told["SequenceNumber"])
         else:
@@ -174,9 +176,9 @@ class Source:
     def name_of(self, record: JsonObject) -> str:
         """That of one record, as the function sees it."""
         if self.kind is SourceKind.SQS:
-            return json.loads(record["body"])["name"]
+            return self.names_by_text[record["body"]]
         if self.kind is SourceKind.KINESIS:
-            return json.loads(base64.b64decode(record["kinesis"]["data"]))["name"]
+            return self.names_by_text[record["kinesis"]["data"]]
         return record["dynamodb"]["NewImage"]["name"]["S"]
 
     def trim(self) -> list[Rec]:

@@ -1,4 +1,4 @@
-"""The whole worker, simulated: every invariant of invariants.py and verdict.py over 300 seeds, and over those that
+"""The whole worker, simulated: every invariant of invariants.py and verdict.py over 150 seeds, and over those that
 have failed once.
 
 A failure names its seed and the command that repeats it. More seeds: `make sim`.
@@ -15,7 +15,7 @@ from tests.sim.reached import COMMON, missing
 from tests.sim.run import kept
 from tests.sim.world import run
 
-SEEDS = 300
+SEEDS = 150
 CHUNK = 75
 
 

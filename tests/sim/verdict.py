@@ -5,7 +5,6 @@
 """
 
 import asyncio
-import json
 from typing import TYPE_CHECKING
 
 from poller.core.model import SourceKind
@@ -97,7 +96,7 @@ def _account(world: "World", source: Source) -> None:
     dead: set[str] = set()
     if source.redrives:
         queue = world.aws.sqs.sqs.queues[f"dead-{source.mapping.arn.name}"]
-        dead = {json.loads(message.body)["name"] for message in queue.messages.values()}
+        dead = {source.names_by_text[message.body] for message in queue.messages.values()}
     for rec in source.records:
         fate = rec.fate
         if rec.owed:

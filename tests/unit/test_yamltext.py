@@ -205,7 +205,7 @@ def test_keys_are_words() -> None:
         ("a: 1\nb: \x07", 2, 4, "character '\\x07' is not allowed in YAML"),
         ("%YAML 9.9\n---\na", 1, 1, "incompatible YAML document"),
         ('a: "\\UFFFFFFFF"', 1, None, "this is not YAML"),
-        ("[" * 5_000, None, None, "nested too deeply"),
+        ("[\n" * 5_000, None, None, "nested too deeply"),
         ("a: " + "[" * 150 + "]" * 150, None, None, "nested more than 100 deep"),
         ("a: &a [*a]", None, None, "holds itself by an alias"),
     ],

@@ -355,7 +355,7 @@ def test_a_blank_that_is_not_set_keeps_the_file_from_running(tmp_path: Path) -> 
         (b"Resources: {a: 1, a: 2}", "twice"),
         (b"Resources: 5", "no map of Resources"),
         (b"Resources:\n  A: !!python/object:os.system {}\n", "tag"),
-        (b"[" * 5_000, "nested"),
+        (b"[\n" * 5_000, "nested"),
         (b"[" * 300 + b"]" * 300, "nested"),
         (b"a: &a [1,1,1,1,1,1,1,1,1]\n" + b"".join(
             f"{chr(98 + i)}: &{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 9)}]\n".encode() for i in range(9)
