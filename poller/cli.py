@@ -133,7 +133,7 @@ def check(path: Path, *, online: bool, as_json: bool) -> None:
 @click.option(
     "--seconds", type=click.FloatRange(0, 3600), default=6.0, show_default=True, help="Feed for so long."
 )
-@click.option("--records", type=click.IntRange(1, 1_000_000), default=2400, show_default=True, help="How many.")
+@click.option("--records", type=click.IntRange(1, 1_000_000), default=3600, show_default=True, help="How many.")
 @click.option(
     "--aws",
     metavar="URL",

@@ -97,7 +97,7 @@ def test_little_work(count: int) -> None:
 
 
 def test_all_records_are_shared_out() -> None:
-    assert shares(2400, [40, 20, 25, 15]) == [960, 480, 600, 360]
+    assert shares(3600, [40, 20, 25, 15]) == [1440, 720, 900, 540]
     assert shares(7, [40, 20, 25, 15]) == [4, 1, 1, 1]
     assert shares(1, [25, 15]) == [1, 0]
 
