@@ -19,11 +19,13 @@ import aiohttp
 DEADLINE = 90.0  # generous: a machine may have others to serve
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _LONGEST = 64 << 20  # bytes of a message: a screenshot is one
+# each window would draw the suggestions of an address line that nobody sees, in two renderers of their own
+_WITHOUT = "OptimizationHints,MediaRouter,Translate,WebUIOmniboxPopup,WebUIOmniboxAimPopup,WebUIOmniboxFullPopup"
 _QUIET = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
     *("--disable-default-apps", "--disable-extensions", "--no-proxy-server", "--hide-scrollbars", "--mute-audio"),
-    "--disable-features=OptimizationHints,MediaRouter,Translate",
+    f"--disable-features={_WITHOUT}",
 )
 KEYS = {
     "Tab": (9, ""),
