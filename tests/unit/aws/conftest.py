@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from poller.aws.credentials import CredentialSource
+from poller.aws.sigv4 import Credentials
 from poller.core.model import Instant
 
 CERTS = Path(__file__).parent / "certs"
@@ -180,6 +182,18 @@ def aws_files(_clean_environment: None, monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     return tmp_path
+
+
+@pytest.fixture
+def known_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the environment, without the SDK's whole search, which costs more than such a test: for modules
+    that are about what is asked with them.
+    """
+
+    async def ask(self: CredentialSource) -> Credentials:
+        return Credentials("AKIDTEST", "secret")
+
+    monkeypatch.setattr(CredentialSource, "_ask", ask)
 
 
 @pytest.fixture

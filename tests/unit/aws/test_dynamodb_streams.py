@@ -25,6 +25,8 @@ TEXT = "arn:aws:dynamodb:eu-west-1:123456789012:table/shop/stream/2026-01-01T00:
 ARN = SourceArn(TEXT, "aws", "eu-west-1", "123456789012", "shop", "2026-01-01T00:00:00.000")
 NOW = 1_700_000_000.0
 
+pytestmark = pytest.mark.usefixtures("known_credentials")
+
 
 def refusal(code, message="no"):
     return ("400 Bad Request", {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": message})

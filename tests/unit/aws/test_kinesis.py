@@ -19,6 +19,8 @@ NAMED = {"StreamName": "clicks", "StreamARN": TEXT}
 SUMMARY = {"StreamStatus": "ACTIVE", "RetentionPeriodHours": 48}
 DATE = 1_750_000_000.0
 
+pytestmark = pytest.mark.usefixtures("known_credentials")
+
 
 def error(code, status="400 x", message="why"):
     return status, {"__type": code, "message": message}

@@ -287,6 +287,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.asyncio(loop_factories=["asyncio"])  # the handler is in a process of its own
 async def test_an_authority_of_ones_own(mapping: EventSourceMapping) -> None:
     """INV-9: SSL_CERT_FILE, as OpenSSL has it; the connection is kept."""
     async with target(always(b"[1]"), tls=True) as serving:

@@ -126,21 +126,19 @@ async def test_inv_2_whatever_it_raises_the_worker_goes_on(handler, name: str):
 
 
 @pytest.mark.parametrize(
-    ("how", "why", "name"),
+    ("name", "ends"),
     [
-        ("SIGKILL", "signal: killed", "end"),
-        ("SIGSEGV", "signal: segmentation fault", "end"),
-        ("exit", "exit status 3", "end"),
-        ("exit", "exit status 3", "end_async"),
-        ("_exit", "exit status 4", "end_async"),
+        ("end", {"SIGKILL": "signal: killed", "SIGSEGV": "signal: segmentation fault", "exit": "exit status 3"}),
+        ("end_async", {"exit": "exit status 3", "_exit": "exit status 4"}),
     ],
 )
-async def test_inv_2_the_end_of_the_process_is_an_unhandled_error(handler, how: str, why: str, name: str):
+async def test_inv_2_the_end_of_the_process_is_an_unhandled_error(handler, name: str, ends: dict[str, str]):
     """INV-2: it counts as an attempt, and the next call has another worker."""
     one = await handler(name)
-    expected = FunctionError("Runtime.ExitError", f"RequestId: request-1 Error: Runtime exited with error: {why}")
-    assert await one.invoke(call(how=how)) == expected
-    assert await one.invoke(call(how="")) == Succeeded(b"null")
+    for how, why in ends.items():
+        said = f"RequestId: request-1 Error: Runtime exited with error: {why}"
+        assert await one.invoke(call(how=how)) == FunctionError("Runtime.ExitError", said)
+        assert await one.invoke(call(how="")) == Succeeded(b"null")
 
 
 @pytest.mark.parametrize("how", ["thread", "os_close"])
