@@ -93,12 +93,11 @@ class Worker:
     def feed(self, event: Event) -> None:
         now = self.world.now
         commands = self.machine.handle(event, Instant(1_000_000.0 + now, now))
+        gauges = self.gauges = self.machine.gauges()
         for command in commands:
             self.obey(command)
-        gauges = self.machine.gauges()
-        free = gauges.limit - len(self.running) - len(self.retrying)
         if any(isinstance(command, Receive) for command in commands):
-            self.check_permits(free)
+            self.check_permits(gauges.limit - len(self.running) - len(self.retrying))
         self.armed = self.machine.deadline()
         assert self.armed is None or self.armed > now, "a deadline in the past makes a busy loop"
         assert gauges.in_flight_batches == len(self.running)
@@ -108,7 +107,7 @@ class Worker:
     def check_permits(self, free: int) -> None:
         """SQS-2: what is asked for and buffered can run in the free slots."""
         size = self.mapping.batch_size
-        gauges = self.machine.gauges()
+        gauges = self.gauges
         if self.mapping.arn.fifo:
             assert gauges.polls <= free
         elif self.mapping.window:
@@ -194,7 +193,7 @@ class Worker:
             return
         life = self.life
         world.at(
-            min(0.5, until - world.now) + 1e-6,
+            min(1.0, until - world.now) + 1e-6,
             lambda: self.long_poll(order, until) if life == self.life else None,
         )
 
@@ -220,7 +219,7 @@ class Worker:
             self.check_order(batch)
         self.running[batch.number] = batch
         ceiling = self.mapping.maximum_concurrency or 1250
-        assert len(self.running) <= min(self.machine.gauges().limit, ceiling, self.mapping.handler.concurrency)
+        assert len(self.running) <= min(self.gauges.limit, ceiling, self.mapping.handler.concurrency)
         seconds = world.random.uniform(0.01, 1.5)
         if world.chance("slow"):
             seconds = self.queue.visibility * world.random.uniform(0.9, 2.5)

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+
 from poller.core.budget import ByteBudget
 from poller.core.leases import Conflict, Lease, may_follow, position_of
 from poller.core.mapping import (
@@ -239,11 +241,8 @@ class World:
             upto = float(position.sequence)
         else:
             return
-        for record in shard.records:
-            self.check(
-                record.sequence > upto or (record.key, record.number) not in self.owed,
-                f"the position {lease.checkpoint} of {shard.id} has passed {record}",
-            )
+        passed = [one for one in shard.records if one.sequence <= upto and (one.key, one.number) in self.owed]
+        self.check(not passed, f"the position {lease.checkpoint} of {shard.id} has passed {passed}")
 
     # --- processes ---
 
@@ -380,7 +379,7 @@ class Life:
             self.handler,
             self,
             worker=f"worker-{number}",
-            metrics=Metrics(),
+            metrics=Metrics(CollectorRegistry()),
             clock=LoopClock(),
             budget=self.budget,
             random=Random(world.random.random()),
@@ -539,11 +538,11 @@ class Life:
         within: dict[int, int] = {}
         for key, number in names:
             world.deliveries[key, number] += 1
-            for other in self.running.values():
-                world.check(not any(key == one for one, _ in other), f"{key} is with the function twice")
+            twice = any(key == one for other in self.running.values() for one, _ in other)
+            world.check(not twice, f"{key} is with the function twice")
             world.check(within.get(key, 0) < number, f"{names} is out of order")
-            for earlier in range(within.get(key, 0) + 1, number):
-                world.check((key, earlier) not in world.owed, f"{key}:{number} comes before {key}:{earlier}")
+            skipped = [one for one in range(within.get(key, 0) + 1, number) if (key, one) in world.owed]
+            world.check(not skipped, f"{key}:{number} comes before {skipped} of its key")
             within[key] = number
         self.running[request] = set(names)
         result: InvocationResult = OK

@@ -13,7 +13,9 @@ ARN = SourceArn("arn:aws:sqs:eu-west-1:123456789012:q.fifo", "aws", "eu-west-1",
 # Surrogates included: no sender should send them, some servers let them through.
 TEXT = st.text(st.characters())
 JUNK = st.recursive(
-    st.none() | st.booleans() | st.integers() | TEXT, lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner)
+    st.none() | st.booleans() | st.integers() | TEXT,
+    lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner),
+    max_leaves=10,
 )
 ATTRIBUTE = st.fixed_dictionaries(
     {"DataType": st.sampled_from(["String", "Number.int", "Binary", "Binary.gif"])},

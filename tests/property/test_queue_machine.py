@@ -18,8 +18,8 @@ from tests.property.machine_world import Faults, World, any_mapping
 
 BIG = "x" * 900_000
 MONSTER = "\x01" * 1_048_576  # six bytes each once written as JSON
-SEEDS = 800
-CHUNK = 50
+SEEDS = 400
+CHUNK = 200
 
 
 def any_faults(random: Random) -> Faults:
@@ -96,7 +96,7 @@ def live(seed: int) -> Counter[str]:
     ]
     big = random.choice([0.0, 0.0, 0.0, 0.3])
     world.faults = any_faults(random)
-    if seed % 4 == 0:
+    if seed % 2 == 0:
         # handlers that outlive the leases of crowded groups: what the gate is for
         workers.append(Worker(world, crowded(random), 4.0))
         world.faults = replace(world.faults, slow=0.5, error=0.4, receive=0.0)
@@ -134,6 +134,15 @@ def live(seed: int) -> Counter[str]:
     return world.marks
 
 
+CORNERS = {
+    "settled success", "settled partial", "settled error", "settled timeout", "settled throttled",
+    "settled invalid_response", "released failed", "released stop", "released group_blocked", "asked pause",
+    "asked resume", "asked drain", "asked stop", "asked abandon", "retry", "lapsed", "slow", "late result",
+    "delete failed", "extended", "restart",
+}  # fmt: skip
+"""Each outcome and each way out. The rarest of them is met by one seed in thirty-three."""
+
+
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
 def test_whatever_happens(first: int) -> None:
     """GEN-2, GEN-5, SQS-2, SQS-6, SQS-20, SQS-23, SQS-26, SQS-27, BAT-1, BAT-2, BAT-6, FIFO-1, FIFO-2, FIFO-3,
@@ -141,43 +150,15 @@ def test_whatever_happens(first: int) -> None:
     order within groups, permits before polls, batch and call limits, no stale receipt, no busy loop, every stop
     ends, and in calm weather everything is handled and all bytes are given back.
     """
+    reached: Counter[str] = Counter()
     for seed in range(first, first + CHUNK):
         try:
-            live(seed)
+            reached += live(seed)
         except BaseException as error:
             error.add_note(f"seed {seed}")
             raise
-
-
-def test_the_storm_reaches_every_corner() -> None:
-    """A simulation that reaches nothing proves nothing: each outcome and each way out occurs in these seeds."""
-    reached: Counter[str] = Counter()
-    for seed in range(1000, 1150):
-        reached += live(seed)
-    wanted = {
-        "settled success",
-        "settled partial",
-        "settled error",
-        "settled timeout",
-        "settled throttled",
-        "settled invalid_response",
-        "released failed",
-        "released stop",
-        "released group_blocked",
-        "asked pause",
-        "asked resume",
-        "asked drain",
-        "asked stop",
-        "asked abandon",
-        "retry",
-        "lapsed",
-        "slow",
-        "late result",
-        "delete failed",
-        "extended",
-        "restart",
-    }
-    assert wanted <= set(reached)
+    # a simulation that reaches nothing proves nothing
+    assert set(reached) >= CORNERS, f"never reached: {CORNERS - set(reached)}"
 
 
 def test_the_same_seed_gives_the_same_run() -> None:

@@ -19,12 +19,14 @@ from tests.property.virtual_loop import run_virtually
 
 SEEDS = 120
 CHUNK = 20
+IDLE = 10.0  # seconds between two reads
 
 
 @pytest.fixture(autouse=True)
-def _as_idle_as_kinesis(monkeypatch: pytest.MonkeyPatch) -> None:
+def _idle_shards_are_read_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else most of the work would be reads that find nothing, four a second while nothing happens for a minute."""
-    monkeypatch.setitem(pace._IDLE, SourceKind.DYNAMODB, pace._IDLE[SourceKind.KINESIS])
+    for kind in (SourceKind.KINESIS, SourceKind.DYNAMODB):
+        monkeypatch.setitem(pace._IDLE, kind, IDLE)
 
 
 async def pause(world: World) -> None:
