@@ -5,21 +5,17 @@ servers: a test gives what it makes a name that no other test has, and counts on
 """
 
 import contextlib
-import functools
 import gc
-import inspect
 import os
 import signal
 from collections.abc import Callable, Generator, Iterator
 from typing import Any, NoReturn
 
 import pytest
-from botocore import hooks
-from botocore.hooks import EventAliaser, HierarchicalEmitter
-from botocore.loaders import JSONFileLoader, Loader
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from tests.botocore_once import find_out_once
 from tests.servers import clients, harness, keeper
 
 # On a machine that has others to serve, too, an example may take any time.
@@ -95,32 +91,9 @@ def aws_cli() -> list[str]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _models_are_read_once() -> Iterator[None]:
-    """botocore reads the models of its services, looks for all there are and finds the aliases of its events anew
-    for each session, and takes the signature of each of its 120 handlers apart to learn of one flag: that is most
-    of what sessions and clients cost.
-    """
-    read = functools.cache(JSONFileLoader().load_file)
-    aliased = functools.cache(EventAliaser(HierarchicalEmitter())._alias_event_name)
-    looked_for = Loader.list_available_services
-    found: dict[tuple[str, ...], list[str]] = {}
-    asked = hooks.accepts_kwargs
-
-    def accepts_kwargs(handler: Any) -> object:
-        code = getattr(handler, "__code__", None)
-        return asked(handler) if code is None else code.co_flags & inspect.CO_VARKEYWORDS
-
-    def services(self: Loader, type_name: str) -> list[str]:
-        key = (*self.search_paths, type_name)
-        if key not in found:
-            found[key] = looked_for(self, type_name)
-        return found[key]
-
+def _botocore_looks_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(JSONFileLoader, "load_file", lambda self, file_path: read(file_path))
-        patch.setattr(EventAliaser, "_alias_event_name", lambda self, event_name: aliased(event_name))
-        patch.setattr(Loader, "list_available_services", services)
-        patch.setattr(hooks, "accepts_kwargs", accepts_kwargs)
+        find_out_once(patch.setattr)
         yield
 
 

@@ -1,8 +1,8 @@
 """`python -m poller`, forked from a process that has made the imports, which are most of what a start costs.
 
 What is forked has a session, a folder, an environment and standard streams of its own, runs `poller` as `-m` does
-and ends as any interpreter does; only what its imports would have seen is that of their process. The tests of
-README.md and of closed streams start the interpreter itself.
+and ends as any interpreter does; only what its imports would have seen is that of their process, and what botocore
+finds out for each session is found out. The tests of README.md and of closed streams start the interpreter itself.
 
 However the tests end, kill -9 included: what was forked for them is killed.
 """
@@ -23,17 +23,26 @@ from io import FileIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
+from aiobotocore.session import AioSession
+
+from tests.botocore_once import find_out_once
+
 ROOT = Path(__file__).resolve().parents[2]
 _IMPORTED = (
     "poller.cli",
     "poller.daemon",
     "poller.demo",
+    "poller.ending",
+    "poller.output",
     "poller.check",
     "poller.checkpoint",
     "poller.operate.shown",
     "poller.operate.trial",
     "poller.statusfetch",
     "poller.statusview",
+    "poller.testing.process",
+    "concurrent.futures.thread",
+    "encodings.idna",
 )
 _LONGEST = 1 << 20  # bytes of a request
 _ENVIRONMENT = {"PYTHONUNBUFFERED": "1"}  # as in daemon.environment()
@@ -195,6 +204,10 @@ if __name__ == "__main__":
     del sys.path[0]  # the root of the project: what is installed is what is tested
     for module in _IMPORTED:
         __import__(module)
+    find_out_once(setattr)
+    AioSession()  # and now all that each has
+    with contextlib.suppress(ImportError):  # not on every platform
+        __import__("uvloop")
     gc.collect()
     gc.freeze()  # else each would write to all of this memory, and so copy it, when its collector looks at it
     become(*serve(socket.socket(fileno=int(sys.argv[1]))))
