@@ -40,7 +40,10 @@ def _read(node: ast.Call, where: str) -> LogCall | None:
         return LogCall(where, _text(node.args[0]), "warning", fields)
     if not isinstance(node.func, ast.Attribute):
         return None
-    name, owner = node.func.attr, ast.unparse(node.func.value)
+    name = node.func.attr
+    if name not in TELLERS | LOGGERS:
+        return None
+    owner = ast.unparse(node.func.value)
     named = {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg is not None}
     if name in TELLERS and (owner.endswith("teller") or owner == "self"):
         action = node.args[0 if name == "failure" else 1]

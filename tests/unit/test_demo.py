@@ -40,6 +40,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "x")
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, "/dev/null")
+    monkeypatch.setattr(demo, "STOP_DEADLINE", 2.0)  # and with it how long the last long poll waits
 
 
 def screen(*, terminal: bool = False) -> Console:

@@ -1,6 +1,7 @@
 """Metrics in a registry: every name, label and zero, mappings that come and go, scrapes beside the work."""
 
 import functools
+import sys
 import threading
 from dataclasses import replace
 
@@ -676,7 +677,7 @@ def test_scraping_beside_the_work_always_shows_whole_histograms():
         nonlocal added
         while not stop.is_set():
             stats = metrics.add(make_mapping(f"m{added % 7}", f"u{added}"), no_gauges)
-            for size in range(50):
+            for size in range(300):
                 stats.batch_events.observe(size)
                 stats.batches[BatchTrigger.SIZE] += 1
                 stats.invocation_failed(InvocationOutcome.ERROR, f"Error{size}: no")
@@ -684,16 +685,19 @@ def test_scraping_beside_the_work_always_shows_whole_histograms():
             added += 1
 
     worker = threading.Thread(target=work)
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # so that the worker goes on between any two steps of a scrape
     worker.start()
     try:
         scrapes = 0
-        while scrapes < 30 or not added:
+        while scrapes < 8 or not added:
             written = exposition(metrics.registry, generate_openmetrics) if scrapes % 2 else None
             families(metrics, written)  # the strict parser refuses a histogram whose buckets and count disagree
             scrapes += 1
     finally:
         stop.set()
         worker.join()
+        sys.setswitchinterval(usual)
     assert added > 0
 
 

@@ -4,7 +4,6 @@ That each is caught is what `make planted` shows. Nor can the judgements of muta
 shares.
 """
 
-import ast
 import importlib.util
 from collections import Counter
 from pathlib import Path
@@ -23,7 +22,8 @@ from tests.planted.swap import swaps
 def test_it_can_be_planted(bug: Bug) -> None:
     assert not problem(bug)
     text = (ROOT / "poller" / bug.file).read_text(encoding="utf-8").replace(bug.old, bug.new)
-    ast.parse(text)  # a file that cannot be compiled would be caught by every test, and prove nothing
+    # a file that cannot be compiled would be caught by every test, and prove nothing
+    compile(text, bug.file, "exec", dont_inherit=True)
     assert bug.new != bug.old
     paths = [word for word in bug.tests if word.startswith("tests/")]
     assert paths
