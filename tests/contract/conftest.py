@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
 from typing import Any
@@ -67,19 +67,17 @@ class Queue:
 class Sqs:
     """The server, with queues that no other test shares."""
 
-    def __init__(self, name: str, url: str) -> None:
+    def __init__(self, name: str, url: str, client: Any) -> None:
         self.name = name
         self.url = url
-        self.client = sqs_client(url)
+        self.client = client
         self._pool = ThreadPoolExecutor(16)
-        self._urls: list[str] = []
 
     def queue(self, *, fifo: bool = False, name: str | None = None, **attributes: Any) -> Queue:
-        """A new queue with these attributes."""
+        """A new queue with these attributes; it goes with its server, at the end of the run."""
         name = name or f"q-{uuid.uuid4().hex[:16]}" + (".fifo" if fifo else "")
         given = {key: str(value) for key, value in attributes.items()} | ({"FifoQueue": "true"} if fifo else {})
         url = self.client.create_queue(QueueName=name, Attributes=given)["QueueUrl"]
-        self._urls.append(url)
         return Queue(self.client, url)
 
     def aside(self, do: Callable[[], Any]) -> "Future[Any]":
@@ -100,17 +98,39 @@ class Sqs:
         return future
 
     def close(self) -> None:
-        for url in self._urls:
-            try:
-                self.client.delete_queue(QueueUrl=url)
-            except self.client.exceptions.ClientError as error:
-                assert "NonExistentQueue" in str(error) or "QueueDoesNotExist" in str(error)  # noqa: PT017
         self._pool.shutdown()
-        self.client.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """What a server is known to do wrong fails in a line: a traceback costs more than the test, and nobody reads
+    it. `--runxfail` shows it.
+    """
+    try:
+        return (yield)
+    except (Exception, pytest.fail.Exception) as error:
+        if pyfuncitem.config.option.runxfail or pyfuncitem.get_closest_marker("xfail") is None:
+            raise
+        pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def _shared_clients() -> Iterator[Callable[[str], Any]]:
+    """The client of a URL: one serves all tests, which look at servers and not at it."""
+    made: dict[str, Any] = {}
+
+    def client(url: str) -> Any:
+        if url not in made:
+            made[url] = sqs_client(url)
+        return made[url]
+
+    yield client
+    for each in made.values():
+        each.close()
 
 
 @pytest.fixture(params=SERVERS)
-def sqs(request: pytest.FixtureRequest) -> Iterator[Sqs]:
+def sqs(request: pytest.FixtureRequest, _shared_clients: Callable[[str], Any]) -> Iterator[Sqs]:
     """Each server in turn; what it is known to do wrong is expected to fail."""
     name = request.param
     test, case = request.node.originalname, request.node.callspec.id.removeprefix(name).strip("-")
@@ -119,6 +139,7 @@ def sqs(request: pytest.FixtureRequest) -> Iterator[Sqs]:
         pytest.xfail(f"{name}: {DEVIATIONS[key]}")
     if key in DEVIATIONS:
         request.node.add_marker(pytest.mark.xfail(reason=f"{name}: {DEVIATIONS[key]}", strict=True))
-    server = Sqs(name, request.getfixturevalue(SERVERS[name]))
+    url = request.getfixturevalue(SERVERS[name])
+    server = Sqs(name, url, _shared_clients(url))
     yield server
     server.close()

@@ -121,7 +121,6 @@ class Server:
     def __init__(self, name: str, clients: AwsClients) -> None:
         self.name = name
         self.clients = clients
-        self._tables: list[str] = []
 
     async def do(self, operation: str, **request: Any) -> JsonObject:
         """A call of DynamoDB by its field names."""
@@ -129,7 +128,9 @@ class Server:
         return (await wire.call(operation, request, deadline=GENEROUS)).data
 
     async def table(self, view: str | None = BOTH) -> Table:
-        """A new table with the partition key id, and with a stream unless `view` is None."""
+        """A new table with the partition key id, and with a stream unless `view` is None; it goes with its server,
+        at the end of the run.
+        """
         name = f"t-{uuid.uuid4().hex[:16]}"
         specification = {"StreamEnabled": True, "StreamViewType": view} if view else {"StreamEnabled": False}
         told = await self.do(
@@ -140,18 +141,9 @@ class Server:
             BillingMode="PAY_PER_REQUEST",
             StreamSpecification=specification,
         )
-        self._tables.append(name)
         table = Table(self, name, told["TableDescription"])
         await table.active()
         return table
-
-    async def close(self) -> None:
-        for name in self._tables:
-            try:
-                await self.do("DeleteTable", TableName=name)
-            except SourceError as error:
-                if error.code != "ResourceNotFoundException":
-                    raise
 
 
 def refused(code: str = "ValidationException") -> Any:

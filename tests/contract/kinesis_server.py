@@ -11,7 +11,6 @@ from poller.aws.kinesis import KinesisStream
 from poller.core.mapping import SourceArn
 from poller.core.model import JsonObject
 from poller.core.records import TRIM_HORIZON, Page, Position, Shard
-from poller.errors import SourceError
 
 REGION = "us-east-1"
 GENEROUS = 60.0  # seconds; far above what a healthy server takes
@@ -98,7 +97,6 @@ class Server:
     def __init__(self, name: str, clients: AwsClients) -> None:
         self.name = name
         self._clients = clients
-        self._streams: list[Stream] = []
 
     def stream(self, name: str | None = None) -> Stream:
         """A stream that need not exist."""
@@ -106,18 +104,11 @@ class Server:
         return Stream(self._clients, name or f"s-{uuid.uuid4().hex[:16]}", account)
 
     async def create(self, shards: int = 1) -> Stream:
+        """A new stream, ready; it goes with its server, at the end of the run."""
         stream = self.stream()
         await stream.raw("CreateStream", ShardCount=shards)
-        self._streams.append(stream)
         await stream.active()
         return stream
-
-    async def close(self) -> None:
-        for stream in self._streams:
-            try:
-                await stream.raw("DeleteStream")
-            except SourceError as error:
-                assert error.code == "ResourceNotFoundException"  # noqa: PT017 - a test deleted it
 
 
 def encoded(text: str) -> str:

@@ -48,9 +48,7 @@ async def dynamodb(request: pytest.FixtureRequest) -> AsyncIterator[Server]:
         request.node.add_marker(pytest.mark.xfail(reason=f"{name}: {DEVIATIONS[key]}", strict=True))
     url = request.getfixturevalue(SERVERS[name])
     async with AwsClients(endpoint_url=url, region=REGION) as clients:
-        server = Server(name, clients)
-        yield server
-        await server.close()
+        yield Server(name, clients)
 
 
 # --- what a record says ---

@@ -39,9 +39,7 @@ async def _server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     async with AwsClients(endpoint_url=url, region=REGION) as clients:
-        server = Server(name, clients)
-        yield server
-        await server.close()
+        yield Server(name, clients)
 
 
 @pytest.fixture(params=SERVERS)
