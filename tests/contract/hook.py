@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from tests.contract.obedient import obey_async
+from tests.contract.obedient_async import obey_async
 
 
 class _Context:

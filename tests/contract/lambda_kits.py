@@ -16,7 +16,7 @@ from poller.aws.lambda_handler import make_lambda_handler
 from poller.core.mapping import EventSourceMapping, HandlerSettings, parse_mapping
 from poller.ports import Handler
 from poller.testing import EmbeddedAws, FunctionFailed, TooManyRequests
-from tests.contract.obedient import obey_async
+from tests.contract.obedient_async import obey_async
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 

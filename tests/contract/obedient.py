@@ -1,6 +1,7 @@
 """The function behind every target of test_target_contract.py: it does what its event says.
 
-Standard library only, because it also runs in processes of its own. An event is {"do": order, ...}:
+Few imports, and of the standard library only: it also runs in processes of its own, and asyncio would be half of
+what such a process costs. obedient_async.py is the same as a coroutine function. An event is {"do": order, ...}:
 
 return      returns event["value"]
 raise       raises ValueError(event["message"])
@@ -12,11 +13,9 @@ hang        writes its process id to event["mark"] and never returns; obey_async
 meet        waits until event["count"] calls are in this place, event["mark"], and returns the count
 """
 
-import asyncio
 import hashlib
 import os
 import time
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -28,38 +27,19 @@ def obey(event: dict[str, Any], context: Any = None) -> Any:
     """As a plain function."""
     match event["do"]:
         case "hang":
-            _mark(event)
+            mark(event)
             while True:
                 time.sleep(STEP)
         case "meet":
-            until = _come(event)
-            while not _all_there(event, until):
+            until = come(event)
+            while not all_there(event, until):
                 time.sleep(STEP)
             return event["count"]
         case _:
-            return _at_once(event, context)
+            return at_once(event, context)
 
 
-async def obey_async(event: dict[str, Any], context: Any = None) -> Any:
-    """As a coroutine function."""
-    match event["do"]:
-        case "hang":
-            _mark(event)
-            try:
-                await asyncio.Event().wait()
-            finally:
-                _end(event)
-            return None
-        case "meet":
-            until = _come(event)
-            while not _all_there(event, until):  # noqa: ASYNC110 - calls in other processes set no event
-                await asyncio.sleep(STEP)
-            return event["count"]
-        case _:
-            return _at_once(event, context)
-
-
-def _at_once(event: dict[str, Any], context: Any) -> Any:
+def at_once(event: dict[str, Any], context: Any) -> Any:
     match event["do"]:
         case "return":
             return event["value"]
@@ -79,25 +59,25 @@ def _at_once(event: dict[str, Any], context: Any) -> Any:
             raise AssertionError(f"no such order: {order}")
 
 
-def _mark(event: dict[str, Any]) -> None:
-    mark = Path(event["mark"])
-    written = mark.with_suffix(".writing")
+def mark(event: dict[str, Any]) -> None:
+    file = Path(event["mark"])
+    written = file.with_suffix(".writing")
     written.write_text(str(os.getpid()))
-    written.rename(mark)
+    written.rename(file)
 
 
-def _end(event: dict[str, Any]) -> None:
+def end(event: dict[str, Any]) -> None:
     Path(f"{event['mark']}.ended").touch()
 
 
-def _come(event: dict[str, Any]) -> float:
+def come(event: dict[str, Any]) -> float:
     folder = Path(event["mark"])
     folder.mkdir(exist_ok=True)
-    (folder / uuid.uuid4().hex).touch()
+    (folder / os.urandom(16).hex()).touch()
     return time.monotonic() + MEETING
 
 
-def _all_there(event: dict[str, Any], until: float) -> bool:
+def all_there(event: dict[str, Any], until: float) -> bool:
     if time.monotonic() > until:
         raise AssertionError(f"there never were {event['count']} calls at once")
     return len(list(Path(event["mark"]).iterdir())) >= event["count"]

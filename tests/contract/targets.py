@@ -90,7 +90,7 @@ class PythonKit:
     def serving(
         self, folder: Path, *, timeout: float = 60.0, concurrency: int = 2
     ) -> AbstractAsyncContextManager[Handler]:
-        return started(make_mapping("python:tests.contract.obedient:obey_async", timeout, concurrency))
+        return started(make_mapping("python:tests.contract.obedient_async:obey_async", timeout, concurrency))
 
     @contextlib.asynccontextmanager
     async def unreachable(self, folder: Path) -> AsyncIterator[Handler]:
