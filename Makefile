@@ -6,7 +6,7 @@ JOBS ?= 6
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint unit sim bench soak planted mutants clean
+.PHONY: help install demo test lint unit properties sim bench soak planted mutants clean
 
 help: ## the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,9 @@ unit: install ## the tests that start no process
 
 sim: install ## the whole worker simulated, until stopped; SEED=n STEPS=m repeats one, SEEDS=a-b runs some
 	$(BIN)/python -m tests.sim.run $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(STEPS),--steps $(STEPS))
+
+properties: install ## the properties with 2,000 examples each, or EXAMPLES=n (`make test` has 50)
+	EXAMPLES=$(or $(EXAMPLES),2000) $(BIN)/pytest -n $(JOBS) --dist worksteal -o timeout=7200 tests/property
 
 test: ## all checks and all tests
 	@$(PYTHON) .ci/install.py --servers

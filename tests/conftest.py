@@ -18,8 +18,12 @@ from hypothesis import strategies as st
 from tests.botocore_once import find_out_once
 from tests.servers import clients, harness, keeper
 
-# On a machine that has others to serve, too, an example may take any time.
-settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How many examples a property has, unless it says how many times as many; `make properties` tries more. On a
+# machine that has others to serve, too, one may take any time.
+_EXAMPLES = int(os.environ.get("EXAMPLES", "50"))
+settings.register_profile(
+    "tests", max_examples=_EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("tests")
 
 # A shell that runs the suite in the background has it ignore Ctrl-C, and nohup the end of the terminal: what the

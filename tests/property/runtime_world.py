@@ -78,7 +78,7 @@ class RealShard:
 def any_mapping(random: Random, kind: SourceKind, position: Position) -> EventSourceMapping:
     service = "kinesis" if kind is SourceKind.KINESIS else "dynamodb"
     arn = f"arn:aws:{service}:us-east-1:000000000000:stream/world"
-    retries = random.choice([None, None, 0, 2])
+    retries = random.choice([None, 0, 2])
     return EventSourceMapping(
         uuid=APP,
         name="world",
@@ -108,7 +108,7 @@ class World:
         self.dynamodb = mapping.source is SourceKind.DYNAMODB
         self.faults = random.choice([0.0, 0.05, 0.2])
         self.store_faults = random.choice([0.0, 0.05, 0.3])
-        self.failing = random.choice([0.0, 0.1, 0.3])
+        self.failing = random.choice([0.0, 0.1, 0.5])
         self.marks: Counter[str] = Counter()
         self.broken: list[str] = []
         self.sequence = 99_900

@@ -202,6 +202,10 @@ class Worker:
             self.wrote()
         if len(records) < limit and shard.closed_by is not None:
             children = self.stream.children(key)
+            parents = {parent for child in children for parent in child.parents}
+            if parents - self.shards.keys() - self.store.keys():
+                # born since the last look, it would pass for trimmed: runtime/stream_discovery.py looks again, too
+                self.shards = merge(self.shards, self.stream.listing())
             for row in children_rows(lease, children, self.store):
                 self.store[row.key] = row
                 self.wrote()

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 import yaml
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from poller.core.mapping import (
@@ -124,8 +124,6 @@ pieces = st.lists(
     max_size=40,
 ).map("".join)  # fmt: skip
 
-TINY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
 
 def check_stream(mapping: EventSourceMapping, stream: StreamSettings) -> None:
     """CFG-4 to CFG-14, CFG-35, CFG-49: what the rest of the program takes for granted."""
@@ -141,7 +139,6 @@ def check_stream(mapping: EventSourceMapping, stream: StreamSettings) -> None:
     assert (mapping.maximum_concurrency, mapping.provisioned) == (None, None)
 
 
-@TINY
 @given(st.binary(max_size=300) | st.text(max_size=100).map(lambda text: text.encode("utf-8", "surrogatepass")))
 @example(b"EventSourceMappings:\n- {}\n")
 @example(b"\xef\xbb\xbf")
@@ -160,7 +157,6 @@ def test_files_made_of_rubble(tmp_path: Path) -> None:
     assert counts["refused"] > 50
 
 
-@TINY
 @given(st.text(max_size=200) | pieces)
 @example("- &a [*a]")
 @example("a: !!float _")
@@ -172,7 +168,6 @@ def test_any_text(text: str) -> None:
     check(text)
 
 
-@TINY
 @given(
     files
     | st.fixed_dictionaries({"EventSourceMappings": st.lists(likely | likely_streams, min_size=1, max_size=3)})
@@ -184,7 +179,6 @@ def test_any_structure(value: Any) -> None:
     check(yaml.safe_dump(value, allow_unicode=True))
 
 
-@TINY
 @given(likely | likely_streams | mappings | st.dictionaries(keys, values, max_size=6))
 def test_any_fields(fields: dict[str, Any]) -> None:
     """The library's way in: what is accepted keeps the rules between its fields, whatever they were."""

@@ -6,7 +6,7 @@ from collections import Counter
 from random import Random
 from typing import Any
 
-from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from poller.core.filter import make_filter
@@ -110,7 +110,7 @@ def _arrays(node: Any) -> bool:
     return isinstance(node, list) and bool(node)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=3 * settings.default.max_examples)
 @given(st.lists(PATTERNS, max_size=3), EVENTS)
 @example([{"a": {"b": [1], "c": [2]}}], {"a": [{"b": 1, "c": 9}, {"b": 8, "c": 2}]})
 @example([{"a": {"b": [{"exists": False}], "c": [2]}}], {"a": [{"b": 1}, {"c": 2}]})
@@ -139,7 +139,7 @@ BODY_PATTERNS = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=2 * settings.default.max_examples)
 @given(st.lists(BODY_PATTERNS, max_size=2), BODIES)
 @example([{"$or": [{"body": ["x"]}, {"body": {"a": [1]}}]}], "x")
 @example([{"body": {"a": [{"exists": False}]}}], "[]")

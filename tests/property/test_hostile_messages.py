@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from poller.core.filter import make_filter
@@ -88,7 +88,6 @@ def check(messages: list[Message]) -> None:
             assert filtered.passes_message(message.record) in {True, False}
 
 
-@settings(deadline=None)
 @given(st.lists(wires, max_size=4), st.booleans(), st.sampled_from([QUEUE, FIFO]))
 def test_whatever_a_receive_brings_the_good_message_among_it_is_there(
     sent: list[Any], null_md5: bool, arn: SourceArn

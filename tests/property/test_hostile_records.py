@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from poller.core.failure_document import failure_document, s3_object
@@ -105,7 +105,6 @@ def check(wires: Sequence[Any], mapping: EventSourceMapping) -> list[Record]:
     return records
 
 
-@settings(deadline=None)
 @given(some, st.integers(1, 10))
 def test_whatever_a_read_brings_is_records(read: tuple[SourceKind, list[Any]], lanes: int) -> None:
     """KIN-1, DDB-1, BAT-2, STR-28, STR-40, DST-2: none is left out, and the position cannot pass one by."""

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from poller.core.response import (
@@ -34,7 +34,6 @@ def filled(start: bytes, piece: bytes, end: bytes) -> bytes:
     return start + piece * ((RESPONSE_LIMIT // 10 - len(start) - len(end)) // len(piece)) + end
 
 
-@settings(deadline=None)
 @given(st.lists(odd | st.builds(lambda value: {"itemIdentifier": value}, odd), min_size=1, max_size=4))
 def test_an_odd_entry_beside_good_ones_is_never_a_success(entries: list[Any]) -> None:
     """PBR-3: none of the values is the id of a record, so nothing of the batch may be confirmed."""

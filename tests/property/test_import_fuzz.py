@@ -74,9 +74,7 @@ templates = st.fixed_dictionaries(
     {"Resources": st.dictionaries(st.sampled_from(["A", "B", "C"]), resources | functions | values, min_size=1)},
     optional=dict.fromkeys(("Parameters", "Mappings", "Conditions", "Globals"), sections | values),
 )
-calm = settings(
-    max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-)
+calm = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 
 
 def readable(imported: Imported) -> None:

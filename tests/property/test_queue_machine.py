@@ -9,6 +9,7 @@ from dataclasses import replace
 from random import Random
 
 import pytest
+from hypothesis import settings
 
 from poller.core.mapping import EventSourceMapping
 from poller.core.messages import Request
@@ -18,7 +19,7 @@ from tests.property.machine_world import Faults, World, any_mapping
 
 BIG = "x" * 900_000
 MONSTER = "\x01" * 1_048_576  # six bytes each once written as JSON
-SEEDS = 400
+SEEDS = 8 * settings.default.max_examples
 CHUNK = 200
 
 

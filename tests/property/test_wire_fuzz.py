@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from poller.aws import errors
@@ -87,7 +87,6 @@ async def speak(parts, ask):
         server.close()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(parts=ANSWERS | ANSWERS.map(lambda parts: [b"".join(parts)]))
 @example(
     parts=[b"HTTP/1.1 200 OK\r\n", b"Content-Length: 2\r\n", b"\r\n", b"{}", b"HTTP/1.1 200 OK\r\nContent-Length"]
@@ -120,7 +119,6 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(status=st.integers(200, 599), body=JSON.map(lambda v: json.dumps(v).encode()) | st.binary(max_size=60))
 def test_any_answer_is_a_result_or_a_source_error(status, body):
     async def ask(http):
