@@ -15,7 +15,7 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
@@ -25,15 +25,19 @@ DEADLINE = 90.0  # generous: a test waits for conditions, and gives up here
 
 
 def wait_for(condition: Callable[[], Any], what: str, deadline: float = DEADLINE) -> Any:
-    """Polls until the condition is true and returns what it returned."""
-    end = time.monotonic() + deadline
+    """Polls until the condition is true and returns what it returned.
+
+    The longer it has lasted, the less often: a look may cost the daemon a scrape.
+    """
+    begun = time.monotonic()
     while True:
         found = condition()
         if found:
             return found
-        if time.monotonic() > end:
+        waited = time.monotonic() - begun
+        if waited > deadline:
             raise AssertionError(f"waited {deadline:g} s in vain for {what}")
-        time.sleep(0.05)
+        time.sleep(min(max(0.02, waited / 16), 0.2))
 
 
 def environment(url: str | None = None, **more: str) -> dict[str, str]:
@@ -52,10 +56,12 @@ def environment(url: str | None = None, **more: str) -> dict[str, str]:
     return clean | more
 
 
-def poller(*arguments: str, cwd: Path, env: dict[str, str], timeout: float = DEADLINE) -> Any:
-    """Runs a `poller` command to its end."""
+def poller(
+    *arguments: str, cwd: Path, env: dict[str, str], timeout: float = DEADLINE, stdout: IO[bytes] | None = None
+) -> Any:
+    """Runs a `poller` command to its end; what it prints goes into `stdout` where that is given."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        process = forked.start(arguments, cwd, env, out.fileno(), err.fileno())
+        process = forked.start(arguments, cwd, env, (stdout or out).fileno(), err.fileno())
         try:
             code = process.wait(timeout)
         finally:
@@ -78,6 +84,7 @@ class Daemon:
         self._written = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self.process = forked.start(("run", *arguments), folder, env, log.fileno(), log.fileno())
+        self._base = ""
 
     def output(self) -> str:
         """All that it has printed since it was started."""
@@ -88,13 +95,15 @@ class Daemon:
         return json_lines(self.output())
 
     def base(self) -> str:
-        """The URL of its metrics listener, once it has said so."""
+        """The URL of its metrics listener, once it has said so: there while it runs."""
 
-        def told() -> str | None:
+        def told() -> str:
             if self.process.poll() is not None:
                 raise AssertionError(f"the daemon ended with {self.process.returncode}:\n{self.output()}")
-            found = re.search(r"http://127\.0\.0\.1:\d+(?=/metrics)", self.output())
-            return found.group() if found else None
+            if not self._base:
+                found = re.search(r"http://127\.0\.0\.1:\d+(?=/metrics)", self.output())
+                self._base = found.group() if found else ""
+            return self._base
 
         return str(wait_for(told, "the daemon's metrics address"))
 
@@ -115,6 +124,8 @@ class Daemon:
         """The sum of the samples of that name whose labels include these."""
         total = 0.0
         for line in self.get("/metrics")[1].splitlines():
+            if not line.startswith(name):
+                continue
             match = re.match(r"(\w+)(?:\{(.*)\})? (\S+)", line)
             if match and match[1] == name:
                 found = dict(re.findall(r'(\w+)="([^"]*)"', match[2] or ""))

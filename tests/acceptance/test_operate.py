@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -294,20 +293,18 @@ async def test_tail_tells_of_a_stream_that_is_throttled_beside_its_result(tmp_pa
         aws.kinesis.apply(now, "CreateStream", {"StreamName": "s", "ShardCount": 1})
         aws.kinesis.apply(now, "PutRecord", {"StreamName": "s", "PartitionKey": "k", "Data": "YQ=="})
         aws.faults.throttle("GetRecords", 2)
-        tail = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "poller", "tail", "arn:aws:kinesis:us-east-1:000000000000:stream/s",
-            "--since", "1h", "--n", "1", "--json",
-            cwd=tmp_path, env=daemon.environment(aws.url), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        try:
-            async with asyncio.timeout(daemon.DEADLINE):
-                out, errors = await tail.communicate()
-        finally:
-            if tail.returncode is None:
-                tail.kill()
-                await tail.wait()
-    assert (tail.returncode, json.loads(out)["kinesis"]["partitionKey"]) == (0, "k")
-    failing, again = errors.decode().splitlines()
+        arguments = (
+            "tail",
+            "arn:aws:kinesis:us-east-1:000000000000:stream/s",
+            "--since",
+            "1h",
+            "--n",
+            "1",
+            "--json",
+        )
+        tail = await asyncio.to_thread(daemon.poller, *arguments, cwd=tmp_path, env=daemon.environment(aws.url))
+    assert (tail.returncode, json.loads(tail.stdout)["kinesis"]["partitionKey"]) == (0, "k")
+    failing, again = tail.stderr.splitlines()
     assert failing.startswith("poller: shardId-000000000000 cannot be read at the moment, and is tried again: ")
     assert again == "poller: It is read again, after 2 tries that failed."
 

@@ -209,19 +209,30 @@ def test_each_mistake_is_told_in_a_line(wrong: Wrong, embedded_aws: str, tmp_pat
         assert words in said, said
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only some systems have a device that is always full")
+needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="only some systems have it: always full")
+
+
+@needs_full
 @pytest.mark.parametrize("command", ["check", "demo --records 1 --seconds 0"])
 def test_output_that_cannot_be_written_is_told(command: str, tmp_path: Path) -> None:
     """A full disk behind `>` is a sentence and exit code 1."""
     (tmp_path / "poller.yaml").write_text(GOOD)
     (tmp_path / "handlers.py").write_text(HANDLERS)
-    line = f"{sys.executable} -m poller {command} > /dev/full"
-    done = subprocess.run(
-        ["sh", "-c", line], check=False, cwd=tmp_path, env=daemon.environment(), capture_output=True, text=True
-    )
+    with Path("/dev/full").open("wb") as full:
+        done = daemon.poller(*command.split(), cwd=tmp_path, env=daemon.environment(), stdout=full)
     assert done.returncode == 1, done.stderr
     assert done.stderr.count("\n") == 1
     assert "cannot be written: No space left on device" in done.stderr
+
+
+@needs_full
+def test_output_that_the_interpreter_keeps_is_not_written_again_at_its_end() -> None:
+    """Else what it says of that stands below the sentence, and the exit code is its own."""
+    buffered = {name: value for name, value in daemon.environment().items() if name != "PYTHONUNBUFFERED"}
+    line = f"{sys.executable} -m poller --version > /dev/full"
+    done = subprocess.run(["sh", "-c", line], check=False, env=buffered, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr == "poller: the output cannot be written: No space left on device\n"
 
 
 @pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&- <&-"])
