@@ -1,14 +1,18 @@
-"""The contract suite's view of a server: queues with names of their own, and boto3."""
+"""The contract suite's view of a server: queues with names of their own, boto3; and our own clients."""
 
+import contextlib
+import os
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
+from poller.aws.clients import AwsClients
 from tests.contract.sqs_deviations import DEVIATIONS, NOT_RUN
 from tests.servers.clients import sqs_client
 
@@ -143,3 +147,26 @@ def sqs(request: pytest.FixtureRequest, _shared_clients: Callable[[str], Any]) -
     server = Sqs(name, url, _shared_clients(url))
     yield server
     server.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def aws_clients() -> AsyncIterator[Callable[[str], AwsClients]]:
+    """Our own clients for a URL, with one region: made once, for sessions of botocore cost more than most tests.
+
+    A module that uses them runs in one event loop: `pytestmark = pytest.mark.asyncio(loop_scope="module")`.
+    """
+    made: dict[str, AwsClients] = {}
+    async with contextlib.AsyncExitStack() as stack:
+
+        def clients(url: str) -> AwsClients:
+            if url not in made:
+                made[url] = AwsClients(endpoint_url=url, region="us-east-1")
+                stack.push_async_exit(made[url])
+            return made[url]
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AWS_CONFIG_FILE", os.devnull)
+            patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+            patch.setenv("AWS_ACCESS_KEY_ID", "test")
+            patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+            yield clients

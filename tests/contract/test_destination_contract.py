@@ -2,8 +2,7 @@
 
 import json
 import uuid
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,6 +13,8 @@ from poller.core.mapping import DestinationArn, DestinationKind
 from poller.errors import DestinationError
 from poller.ports import Destination, FailureDocument
 from tests.contract.conftest import SERVERS
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 REGION = "us-east-1"
 DOCUMENT = FailureDocument(
@@ -93,16 +94,9 @@ class Target:
 
 
 @pytest.fixture(params=SERVERS)
-async def clients(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> AsyncIterator[AwsClients]:
+def clients(request: pytest.FixtureRequest, aws_clients: Callable[[str], AwsClients]) -> AwsClients:
     """Each server in turn."""
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    async with AwsClients(endpoint_url=request.getfixturevalue(SERVERS[request.param])) as clients:
-        yield clients
+    return aws_clients(request.getfixturevalue(SERVERS[request.param]))
 
 
 @KINDS

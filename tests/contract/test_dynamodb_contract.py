@@ -5,7 +5,7 @@ What none of them can show (several shards, rollover, trimming, iterators that a
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,7 +17,6 @@ from poller.errors import SourceError
 from tests.contract.dynamodb_deviations import DEVIATIONS, NOT_RUN
 from tests.contract.dynamodb_server import (
     GENEROUS,
-    REGION,
     Server,
     Stream,
     number_of,
@@ -26,18 +25,14 @@ from tests.contract.dynamodb_server import (
     refused,
 )
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 SERVERS = {"embedded": "embedded_aws", "ministack": "ministack", "dynamodb-local": "dynamodb_local"}
 LATEST = Position(PositionKind.LATEST)
 
 
-@pytest.fixture(autouse=True)
-def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-
-
 @pytest.fixture(params=SERVERS)
-async def dynamodb(request: pytest.FixtureRequest) -> AsyncIterator[Server]:
+def dynamodb(request: pytest.FixtureRequest, aws_clients: Callable[[str], AwsClients]) -> Server:
     """Each server in turn; what it is known to do wrong is expected to fail."""
     name = request.param
     test, case = request.node.originalname, request.node.callspec.id.removeprefix(name).strip("-")
@@ -46,9 +41,7 @@ async def dynamodb(request: pytest.FixtureRequest) -> AsyncIterator[Server]:
         pytest.xfail(f"{name}: {NOT_RUN[key]}")
     if key in DEVIATIONS:
         request.node.add_marker(pytest.mark.xfail(reason=f"{name}: {DEVIATIONS[key]}", strict=True))
-    url = request.getfixturevalue(SERVERS[name])
-    async with AwsClients(endpoint_url=url, region=REGION) as clients:
-        yield Server(name, clients)
+    return Server(name, aws_clients(request.getfixturevalue(SERVERS[name])))
 
 
 # --- what a record says ---

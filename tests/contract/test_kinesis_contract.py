@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import itertools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 
 import pytest
 
@@ -13,7 +13,9 @@ from poller.core.model import SourceProblem
 from poller.core.records import Position, PositionKind, Shard, after
 from poller.errors import SourceError
 from tests.contract.kinesis_deviations import DEVIATIONS, NOT_RUN
-from tests.contract.kinesis_server import GENEROUS, REGION, Server, encoded, texts
+from tests.contract.kinesis_server import GENEROUS, Server, encoded, texts
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SERVERS = {
     "embedded": "embedded_aws",
@@ -27,7 +29,7 @@ LATEST = Position(PositionKind.LATEST)
 KEYS = 1 << 128
 
 
-async def _server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
+def _server(request: pytest.FixtureRequest, aws_clients: Callable[[str], AwsClients]) -> Server:
     name = request.param
     test, case = request.node.originalname, request.node.callspec.id.removeprefix(name).strip("-")
     key = (name, f"{test}[{case}]" if case else test)
@@ -35,25 +37,19 @@ async def _server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
         pytest.xfail(f"{name}: {NOT_RUN[key]}")
     if key in DEVIATIONS:
         request.node.add_marker(pytest.mark.xfail(reason=f"{name}: {DEVIATIONS[key]}", strict=True))
-    url = request.getfixturevalue(SERVERS[name])
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    async with AwsClients(endpoint_url=url, region=REGION) as clients:
-        yield Server(name, clients)
+    return Server(name, aws_clients(request.getfixturevalue(SERVERS[name])))
 
 
 @pytest.fixture(params=SERVERS)
-async def kinesis(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
+def kinesis(request: pytest.FixtureRequest, aws_clients: Callable[[str], AwsClients]) -> Server:
     """Each server in turn; what it is known to do wrong is expected to fail."""
-    async for server in _server(request, monkeypatch):
-        yield server
+    return _server(request, aws_clients)
 
 
 @pytest.fixture(params=RESHARDING)
-async def resharding(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
+def resharding(request: pytest.FixtureRequest, aws_clients: Callable[[str], AwsClients]) -> Server:
     """The same of the servers that split and merge."""
-    async for server in _server(request, monkeypatch):
-        yield server
+    return _server(request, aws_clients)
 
 
 def owner(shards: tuple[Shard, ...], hash_key: int) -> str:
