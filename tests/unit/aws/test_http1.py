@@ -236,27 +236,38 @@ async def test_connection_closed_while_idle_is_replaced(serve, connect, until):
     assert server.connections == 3
 
 
+async def silent_later(line, number):
+    """A connection is there before the deadline counts: however slow the machine is, the call gets onto it."""
+    await line.request()
+    await line.answer()
+    await silent(line, number)
+
+
 async def test_deadline_ends_a_call_and_its_connection(serve, connect, until):
-    server = await serve(silent)
+    server = await serve(silent_later)
     client = connect(server.url)
+    await post(client)
     with pytest.raises(TimedOut):
-        await post(client, deadline=1, idempotent=True)
+        await post(client, deadline=0.1, idempotent=True)
     await until(lambda: server.closed == 1)
     assert not client._open
-    assert len(server.requests) == 1
+    assert len(server.requests) == 2
 
 
 async def test_deadline_counts_from_the_call_not_from_the_last_byte(serve, connect):
     async def script(line, number):
+        await line.request()
+        await line.answer()
         await line.request()
         await line.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
         while True:
             await line.send(b".")
             await asyncio.sleep(0.01)
 
-    server = await serve(script)
+    client = connect((await serve(script)).url)
+    await post(client)
     with pytest.raises(TimedOut):
-        await post(connect(server.url), deadline=2)
+        await post(client, deadline=0.5)
 
 
 async def test_cancelled_call_closes_its_connection(serve, connect, until):
@@ -576,9 +587,10 @@ async def test_tls_to_a_plain_server(serve, connect, client_tls):
 
 
 async def test_deadline_holds_over_tls(serve, connect, client_tls):
-    server = await serve(silent, tls=True)
+    client = connect((await serve(silent_later, tls=True)).url, tls=client_tls)
+    await post(client)
     with pytest.raises(TimedOut):
-        await post(connect(server.url, tls=client_tls), deadline=3)
+        await post(client, deadline=0.1)
 
 
 # --- proxies ---
