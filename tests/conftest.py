@@ -37,12 +37,16 @@ _STARTED = pytest.StashKey[str]()
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Modules and tests live as long as the run: the cyclic collector looks at them neither now nor later."""
+    """Modules and tests live as long as the run: the cyclic collector looks at them neither now nor later. What
+    comes after them, models of services and tables of characters, lives on for the most part, and to look at that
+    again and again would be a tenth of what the tests cost.
+    """
     gc.disable()
     try:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(10_000, 20, 50)
         gc.enable()
 
 
