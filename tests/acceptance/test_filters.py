@@ -61,8 +61,12 @@ def test_a_queue(server: str, request: pytest.FixtureRequest, sqs_client: Any, t
     expected = [body.replace("\n", " ") for body, passes in MATRIX if passes]
     with daemon.running(tmp_path, daemon.environment(url)) as running:
         daemon.wait_for(lambda: daemon.empty(client, queue["url"]), "an empty queue")
+
+        def deleted() -> bool:
+            return running.metric("esm_deleted_events_total") == len(expected)
+
+        daemon.wait_for(deleted, "the count of those deleted")
         assert running.metric("esm_filtered_events_total") == len(MATRIX) - len(expected)
-        assert running.metric("esm_deleted_events_total") == len(expected)
         running.signal(15)
         assert running.wait() == 0, running.output()
     assert sorted(streams.notes(tmp_path)) == sorted(expected)

@@ -492,8 +492,9 @@ async def test_the_embedders_registry_has_our_series_while_we_run_and_its_own_al
         assert not series("b")
         assert series("a")
         queue.send("one")
-        await until(lambda: not queue.bodies(), "the message")
-        assert registry.get_sample_value("esm_deleted_events_total", {"mapping": "a", "source": "sqs"}) == 1.0
+        deleted = ("esm_deleted_events_total", {"mapping": "a", "source": "sqs"})
+        await until(lambda: registry.get_sample_value(*deleted) == 1.0, "the message")
+        assert queue.bodies() == []
         await one.remove(first.uuid)
         assert not series("a")
         one.add(ARN + "orders", nothing, Name="a")
