@@ -1,7 +1,7 @@
 # `make demo` and `make test` are the only set-up commands: both install what they need into .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
-JOBS ?= 6
+JOBS ?= 8
 # Tests start Python a few hundred times: whoever sets this would have everything compiled anew each time.
 unexport PYTHONDONTWRITEBYTECODE
 

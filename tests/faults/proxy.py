@@ -105,9 +105,13 @@ class Proxy:
         if self._server is not None and cut:
             self._server.close()
             self._server = None
+            # What it had accepted has its task, and what its tasks have cut is closed, some turns of the loop later.
+            await _turns()
+        while cut and self._tasks:
             for task in list(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            await _turns()
         if self._server is None and not away:
             self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, limit=_LONGEST_HEAD)
             self.port = self._server.sockets[0].getsockname()[1]
@@ -253,6 +257,11 @@ class _Exchanges:
         if self._server is not None:
             self._server[1].transport.abort()
             self._server = None
+
+
+async def _turns() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 async def read_message(reader: asyncio.StreamReader) -> Message:
