@@ -105,7 +105,7 @@ class Proxy:
         if self._server is not None and cut:
             self._server.close()
             self._server = None
-            # What it had accepted has its task, and what its tasks have cut is closed, some turns of the loop later.
+            # What it had accepted has its task some turns of the loop later, and what was cut is closed.
             await _turns()
         while cut and self._tasks:
             for task in list(self._tasks):
