@@ -31,7 +31,7 @@ sim: install ## the whole worker simulated, until stopped; SEED=n STEPS=m repeat
 	$(BIN)/python -m tests.sim.run $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(STEPS),--steps $(STEPS))
 
 properties: install ## the properties with 2,000 examples each, or EXAMPLES=n (`make test` has 50)
-	EXAMPLES=$(or $(EXAMPLES),2000) $(BIN)/pytest -n $(JOBS) --dist worksteal -o timeout=7200 tests/property
+	POLLER_EXAMPLES=$(or $(EXAMPLES),2000) $(BIN)/pytest -n $(JOBS) --dist worksteal -o timeout=7200 tests/property
 
 test: ## all checks and all tests
 	@$(PYTHON) .ci/install.py --servers

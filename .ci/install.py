@@ -70,10 +70,11 @@ def main() -> int:
         pip = [PYTHON_OF_VENV, "-m", "pip", "--disable-pip-version-check", "--quiet"]
         # Where this fails, packages.py does without.
         subprocess.run(
-            [*pip, "install", "--only-binary=:all:", "--require-hashes", "-r", UV],
+            [*pip, "--no-input", "--retries=0", "install", "--only-binary=:all:", "--require-hashes", "-r", UV],
             check=False,
             cwd=ROOT,
             capture_output=True,
+            stdin=subprocess.DEVNULL,
         )
         with servers_beside():
             for arguments in (

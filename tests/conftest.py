@@ -20,7 +20,7 @@ from tests.servers import clients, harness, keeper
 
 # How many examples a property has, unless it says how many times as many; `make properties` tries more. On a
 # machine that has others to serve, too, one may take any time.
-_EXAMPLES = int(os.environ.get("EXAMPLES", "50"))
+_EXAMPLES = int(os.environ.get("POLLER_EXAMPLES", "50"))
 settings.register_profile(
     "tests", max_examples=_EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -1,6 +1,8 @@
 """How packages come into an environment: by uv from the index that pip is set to, by pip where uv fails."""
 
+import hashlib
 import importlib.util
+import os
 import subprocess
 import sys
 import venv
@@ -29,6 +31,7 @@ def test_uv_asks_where_pip_asks(packages: ModuleType) -> None:
     told = r"""
 :env:.index-url='https://env.test/simple'
 :env:.timeout='180'
+global.no-color='true'
 download.cert='/of/download'
 global.cert='/of/all'
 global.extra-index-url='https://one.test\nhttps://two.test'
@@ -44,13 +47,20 @@ install.no-index='true'
         "UV_FIND_LINKS": "/a,/b",
         "UV_NO_INDEX": "true",
         "SSL_CERT_FILE": "/of/all",
+        "UV_HTTP_TIMEOUT": "180",
     }
 
 
-@pytest.mark.parametrize("uv", ["works", "does not"])
+def test_where_uv_would_not_heed_a_setting_pip_does_it(packages: ModuleType) -> None:
+    assert packages.settings("global.proxy='http://proxy.test:3128'") is None
+    assert packages.settings("download.proxy='http://proxy.test:3128'") is not None
+
+
+@pytest.mark.parametrize(("by", "right"), [("uv", True), ("pip", True), ("uv", False)])
 def test_what_uv_does_not_get_pip_gets(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packages: ModuleType, uv: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packages: ModuleType, by: str, *, right: bool
 ) -> None:
+    """A package whose hash is another one, nobody installs."""
     wheel = tmp_path / "wheels" / "tiny-1.0-py3-none-any.whl"
     wheel.parent.mkdir()
     with zipfile.ZipFile(wheel, "w") as file:
@@ -58,15 +68,26 @@ def test_what_uv_does_not_get_pip_gets(
         file.writestr("tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
         file.writestr("tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         file.writestr("tiny-1.0.dist-info/RECORD", "")
+    digest = hashlib.sha256(wheel.read_bytes() if right else b"another").hexdigest()
+    pinned = tmp_path / "pinned.txt"
+    pinned.write_text(f"tiny==1.0 --hash=sha256:{digest}\n")
     venv.create(tmp_path / "venv")
     python = str(tmp_path / "venv" / "bin" / "python")
+    for name in os.environ:
+        if name.startswith(("PIP_", "UV_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     # pip is told where to look as users tell it, and uv has to learn it from there.
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
-    if uv == "does not":
-        monkeypatch.setenv("UV_FROZEN", "no truth value")
-    subprocess.run([sys.executable, str(SCRIPT), python, "tiny==1.0"], check=True)
-    by = "uv" if uv == "works" and packages.UV.exists() else "pip"
-    assert subprocess.check_output([python, "-c", "import tiny; print(tiny.SIZE)"], text=True) == "1\n"
-    installer = next((tmp_path / "venv").rglob("INSTALLER"))
-    assert installer.read_text().strip() == by
+    monkeypatch.setenv("PIP_QUIET", "1")
+    if by == "pip":
+        monkeypatch.setenv("PIP_PROXY", "http://127.0.0.1:9")
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), python, "--require-hashes", "-r", str(pinned)],
+        check=False,
+        capture_output=True,
+    )
+    installers = [file.read_text().strip() for file in (tmp_path / "venv").rglob("INSTALLER")]
+    assert (done.returncode == 0) == right
+    assert installers == ([by if packages.UV.exists() else "pip"] if right else [])
