@@ -65,7 +65,7 @@ def main() -> int:
     with one_at_a_time():
         if STAMP.exists() and STAMP.read_text() == wanted.hexdigest():
             return 0
-        print("installing into .venv (once)", flush=True)
+        print("installing into .venv (once; about half a minute)", flush=True)
         venv.create(VENV, with_pip=True, clear=True, symlinks=os.name != "nt")
         pip = [PYTHON_OF_VENV, "-m", "pip", "--disable-pip-version-check", "--quiet"]
         # Where this fails, packages.py does without.

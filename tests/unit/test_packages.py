@@ -1,32 +1,22 @@
 """How packages come into an environment: by uv from the index that pip is set to, by pip where uv fails."""
 
 import hashlib
-import importlib.util
 import os
+import runpy
 import subprocess
 import sys
 import venv
 import zipfile
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / ".ci" / "packages.py"
+PACKAGES = runpy.run_path(str(SCRIPT))
 
 
-@pytest.fixture(scope="module")
-def packages() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("packages", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_uv_asks_where_pip_asks(packages: ModuleType) -> None:
+def test_uv_asks_where_pip_asks() -> None:
     """The environment comes before a section of a file; other sections and settings are none of install's."""
     told = r"""
 :env:.index-url='https://env.test/simple'
@@ -40,7 +30,7 @@ global.index-url='https://global.test/simple'
 install.index-url='https://install.test/simple'
 install.no-index='true'
 """
-    assert packages.settings(told) == {
+    assert PACKAGES["settings"](told) == {
         "UV_INDEX_STRATEGY": "unsafe-best-match",
         "UV_DEFAULT_INDEX": "https://env.test/simple",
         "UV_INDEX": "https://one.test https://two.test",
@@ -51,16 +41,18 @@ install.no-index='true'
     }
 
 
-def test_where_uv_would_not_heed_a_setting_pip_does_it(packages: ModuleType) -> None:
-    assert packages.settings("global.proxy='http://proxy.test:3128'") is None
-    assert packages.settings("download.proxy='http://proxy.test:3128'") is not None
+def test_where_uv_would_not_heed_a_setting_pip_does_it() -> None:
+    assert PACKAGES["settings"]("global.proxy='http://proxy.test:3128'") is None
+    assert PACKAGES["settings"]("download.proxy='http://proxy.test:3128'") is not None
 
 
 @pytest.mark.parametrize(("by", "right"), [("uv", True), ("pip", True), ("uv", False)])
 def test_what_uv_does_not_get_pip_gets(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packages: ModuleType, by: str, *, right: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str, *, right: bool
 ) -> None:
-    """A package whose hash is another one, nobody installs."""
+    """A package whose hash is another one, nobody installs. uv's own settings count for nothing, and what
+    it has installed is no file of a cache as well, where the next installation would take what was written to it.
+    """
     wheel = tmp_path / "wheels" / "tiny-1.0-py3-none-any.whl"
     wheel.parent.mkdir()
     with zipfile.ZipFile(wheel, "w") as file:
@@ -81,6 +73,9 @@ def test_what_uv_does_not_get_pip_gets(
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
     monkeypatch.setenv("PIP_QUIET", "1")
+    (tmp_path / "uv.toml").write_text(f'[pip]\ntarget = "{tmp_path / "elsewhere"}"\n')
+    monkeypatch.setenv("UV_CONFIG_FILE", str(tmp_path / "uv.toml"))
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
     if by == "pip":
         monkeypatch.setenv("PIP_PROXY", "http://127.0.0.1:9")
     done = subprocess.run(
@@ -90,4 +85,5 @@ def test_what_uv_does_not_get_pip_gets(
     )
     installers = [file.read_text().strip() for file in (tmp_path / "venv").rglob("INSTALLER")]
     assert (done.returncode == 0) == right
-    assert installers == ([by if packages.UV.exists() else "pip"] if right else [])
+    assert installers == ([by if PACKAGES["UV"].exists() else "pip"] if right else [])
+    assert [file.stat().st_nlink for file in tmp_path.rglob("tiny.py")] == ([1] if right else [])

@@ -121,8 +121,9 @@ async def test_extends_while_the_main_loop_is_blocked(side: SideThread):
     heartbeat.start(told.extended, told.failed)
     heartbeat.hold(tuple(message(f"m{number}") for number in range(25)), 2)
     ends = time.monotonic() + PATIENCE
-    time.sleep(0.8)  # noqa: ASYNC251 - the handler that blocks the loop: it waits, and then is busy
-    while len(queue.extended) < 25:
+    while len(queue.extended) < 25:  # the handler that blocks the loop: busy, and waiting, in turns
+        sum(range(50_000))
+        time.sleep(0.01)  # noqa: ASYNC251 - no other task of this loop may run
         assert time.monotonic() < ends
     assert {receipt for receipt, _ in queue.extended} == {f"receipt-m{number}" for number in range(25)}
     assert told.leases == {}  # nobody could be told so far
